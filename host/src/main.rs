@@ -1,1 +1,3 @@
+//! The program `squall`: hands over to the library.
+
 fn main() {}

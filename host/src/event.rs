@@ -1,0 +1,376 @@
+//! What happened in a run: the one thing between the engine and everything
+//! that reports.
+//!
+//! The conductor makes the events of the life cycle and the aggregates, a VU's
+//! thread the single measurements; recorders and the terminal receive them.
+//! Nothing that receives an event can reach back into the run.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::measure::{LogLevel, MetricKind, RequestSample, ScriptError, Tag};
+use crate::stats::Window;
+use crate::stats::thresholds::Verdict;
+
+/// Something that happened.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// Milliseconds since the Unix epoch.
+    pub time_ms: f64,
+    /// How long the run had been going.
+    pub elapsed: Duration,
+    /// The node on which it happened.
+    pub node: Arc<str>,
+    /// What happened.
+    pub kind: EventKind,
+}
+
+/// What happened. The cases are those of `squall:recorder/events`.
+#[derive(Debug, Clone)]
+pub enum EventKind {
+    /// The run started.
+    RunStarted,
+    /// All VUs are running: so many.
+    RampUpFinished {
+        /// How many.
+        vus: u32,
+    },
+    /// No new iterations start.
+    RunStopping(StopReason),
+    /// The run ended. The last event.
+    RunFinished(Arc<RunSummary>),
+    /// A threshold went from passing to failing, or back.
+    ThresholdChanged(Verdict),
+    /// So many events were dropped since the last one delivered.
+    EventsDropped(u64),
+    /// The node ran short of something.
+    ResourceWarning(ResourceWarning),
+    /// It no longer does.
+    ResourceRecovered(ResourceWarning),
+    /// The statistics so far.
+    Stats(Arc<Stats>),
+    /// What the node uses.
+    System(SystemUsage),
+    /// A request finished.
+    Request(Box<Request>),
+    /// A transaction finished.
+    Transaction(Box<Transaction>),
+    /// An iteration finished.
+    Iteration(Iteration),
+    /// A check was made.
+    Check(Box<Check>),
+    /// A value was added to a metric.
+    Sample(Box<Sample>),
+    /// The script failed.
+    ScriptError(Box<ScriptFailure>),
+    /// The script logged or printed something.
+    Log(Box<LogMessage>),
+}
+
+/// A set of kinds of event beside the life cycle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Interests(pub u32);
+
+impl Interests {
+    /// [`EventKind::Stats`].
+    pub const STATS: Self = Self(1);
+    /// [`EventKind::System`].
+    pub const SYSTEM: Self = Self(1 << 1);
+    /// [`EventKind::Request`].
+    pub const REQUESTS: Self = Self(1 << 2);
+    /// [`EventKind::Transaction`].
+    pub const TRANSACTIONS: Self = Self(1 << 3);
+    /// [`EventKind::Iteration`].
+    pub const ITERATIONS: Self = Self(1 << 4);
+    /// [`EventKind::Check`].
+    pub const CHECKS: Self = Self(1 << 5);
+    /// [`EventKind::Sample`].
+    pub const SAMPLES: Self = Self(1 << 6);
+    /// [`EventKind::ScriptError`].
+    pub const SCRIPT_ERRORS: Self = Self(1 << 7);
+    /// [`EventKind::Log`].
+    pub const LOGS: Self = Self(1 << 8);
+
+    /// Whether all of `other` is in the set.
+    pub fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Both sets together.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+impl EventKind {
+    /// The set that a recorder must have asked for to get this event; empty
+    /// for the life cycle, which always comes.
+    pub fn interest(&self) -> Interests {
+        match self {
+            Self::RunStarted
+            | Self::RampUpFinished { .. }
+            | Self::RunStopping(_)
+            | Self::RunFinished(_)
+            | Self::ThresholdChanged(_)
+            | Self::EventsDropped(_)
+            | Self::ResourceWarning(_)
+            | Self::ResourceRecovered(_) => Interests::default(),
+            Self::Stats(_) => Interests::STATS,
+            Self::System(_) => Interests::SYSTEM,
+            Self::Request(_) => Interests::REQUESTS,
+            Self::Transaction(_) => Interests::TRANSACTIONS,
+            Self::Iteration(_) => Interests::ITERATIONS,
+            Self::Check(_) => Interests::CHECKS,
+            Self::Sample(_) => Interests::SAMPLES,
+            Self::ScriptError(_) => Interests::SCRIPT_ERRORS,
+            Self::Log(_) => Interests::LOGS,
+        }
+    }
+}
+
+/// Why a run is winding down.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StopReason {
+    /// Its executors are through.
+    Completed,
+    /// The user interrupted it.
+    Interrupted,
+    /// A script ended it, with this reason.
+    Aborted(Arc<str>),
+    /// Something else, in words.
+    Other(Arc<str>),
+}
+
+/// Statistics of the run: since the last one, and since the start.
+#[derive(Debug, Clone, Default)]
+pub struct Stats {
+    /// The VUs now running.
+    pub vus: u32,
+    /// Since the last statistics.
+    pub interval: Window,
+    /// Since the start of the run.
+    pub total: Window,
+    /// Whether every worker's share is in it.
+    pub complete: bool,
+}
+
+/// The run as a whole.
+#[derive(Debug, Clone)]
+pub struct RunSummary {
+    /// Whether every threshold held and nothing ended the run early.
+    pub passed: bool,
+    /// The exit code of the program.
+    pub exit_code: u8,
+    /// Why the run ended.
+    pub reason: StopReason,
+    /// The last statistics.
+    pub stats: Arc<Stats>,
+    /// How the thresholds stand.
+    pub thresholds: Vec<Verdict>,
+}
+
+/// What runs short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResourceKind {
+    /// Processor time.
+    Cpu,
+    /// Memory.
+    Memory,
+    /// Open files.
+    OpenFiles,
+}
+
+/// A resource that runs short.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ResourceWarning {
+    /// Which.
+    pub resource: ResourceKind,
+    /// What was measured, in the unit of `limit`.
+    pub value: f64,
+    /// What it is held against: percent for the processor, bytes for memory,
+    /// a number for open files.
+    pub limit: f64,
+}
+
+/// What a node's process uses.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct SystemUsage {
+    /// 100 is one core fully used.
+    pub cpu_percent: f64,
+    /// How many cores the process may use.
+    pub cores: u32,
+    /// 100 is all the machine's cores fully used.
+    pub machine_cpu_percent: f64,
+    /// Resident memory of the process, in bytes.
+    pub memory_bytes: u64,
+    /// Memory of the machine, in bytes.
+    pub machine_memory_bytes: u64,
+    /// Threads of the process.
+    pub threads: u32,
+    /// Files the process has open.
+    pub open_files: u32,
+    /// Files it may have open.
+    pub open_files_limit: u32,
+    /// Sent by the machine since the run started.
+    pub network_sent_bytes: u64,
+    /// Received by the machine since the run started.
+    pub network_received_bytes: u64,
+}
+
+/// Where a single measurement was made.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// The scenario.
+    pub scenario: Arc<str>,
+    /// The VU's number, from 1.
+    pub vu: u32,
+    /// The VU's iteration, from 0.
+    pub iteration: u32,
+}
+
+/// A request and what came of it.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Where.
+    pub origin: Origin,
+    /// The method.
+    pub method: Arc<str>,
+    /// The name it is reported under.
+    pub name: Arc<str>,
+    /// The URL as it was sent.
+    pub url: Arc<str>,
+    /// When it was sent: milliseconds since the Unix epoch.
+    pub started_at_ms: f64,
+    /// What was measured.
+    pub sample: RequestSample,
+    /// From the start to the end of the response's headers.
+    pub first_byte: Option<Duration>,
+    /// Why it counts as a failure.
+    pub failure: Option<Arc<str>>,
+    /// Its tags.
+    pub tags: Vec<Tag>,
+}
+
+/// A transaction.
+#[derive(Debug, Clone)]
+pub struct Transaction {
+    /// Where.
+    pub origin: Origin,
+    /// Its name.
+    pub name: Arc<str>,
+    /// How long it took.
+    pub duration: Duration,
+    /// Why it failed.
+    pub failure: Option<Arc<str>>,
+    /// Its tags.
+    pub tags: Vec<Tag>,
+}
+
+/// An iteration.
+#[derive(Debug, Clone)]
+pub struct Iteration {
+    /// Where.
+    pub origin: Origin,
+    /// How long it took.
+    pub duration: Duration,
+    /// Why it failed.
+    pub failure: Option<Arc<str>>,
+}
+
+/// A check.
+#[derive(Debug, Clone)]
+pub struct Check {
+    /// Where.
+    pub origin: Origin,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Whether it held.
+    pub passed: bool,
+    /// Its tags.
+    pub tags: Vec<Tag>,
+}
+
+/// A value of one of the script's metrics.
+#[derive(Debug, Clone)]
+pub struct Sample {
+    /// The metric.
+    pub metric: Arc<str>,
+    /// Its kind.
+    pub kind: MetricKind,
+    /// The value; 1 or 0 for a rate.
+    pub value: f64,
+    /// Its tags.
+    pub tags: Vec<Tag>,
+}
+
+/// A failure of the script's own.
+#[derive(Debug, Clone)]
+pub struct ScriptFailure {
+    /// Where.
+    pub origin: Origin,
+    /// What went wrong.
+    pub error: ScriptError,
+}
+
+/// Something the script logged or printed.
+#[derive(Debug, Clone)]
+pub struct LogMessage {
+    /// Where.
+    pub origin: Origin,
+    /// How much it matters.
+    pub level: LogLevel,
+    /// What it says.
+    pub message: Arc<str>,
+}
+
+/// The run's clocks: one that never goes back, and the wall's at its start.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock {
+    started: Instant,
+    started_ms: f64,
+}
+
+impl Clock {
+    /// Starts the clock of a run.
+    pub fn start() -> Self {
+        let since_epoch = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Self {
+            started: Instant::now(),
+            started_ms: since_epoch.as_secs_f64() * 1e3,
+        }
+    }
+
+    /// When the run started.
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// How long the run has been going.
+    pub fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// A point in time, in milliseconds since the Unix epoch.
+    pub fn wall_ms(&self, at: Instant) -> f64 {
+        self.started_ms + at.saturating_duration_since(self.started).as_secs_f64() * 1e3
+    }
+
+    /// Now, in milliseconds since the Unix epoch.
+    pub fn now_ms(&self) -> f64 {
+        self.wall_ms(Instant::now())
+    }
+
+    /// An event that happens now.
+    pub fn event(&self, node: Arc<str>, kind: EventKind) -> Event {
+        let now = Instant::now();
+        Event {
+            time_ms: self.wall_ms(now),
+            elapsed: now.saturating_duration_since(self.started),
+            node,
+            kind,
+        }
+    }
+}

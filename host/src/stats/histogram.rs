@@ -1,0 +1,313 @@
+//! One distribution: an HDR histogram with an exact count, sum, minimum and
+//! maximum beside it.
+//!
+//! Times are kept in whole microseconds and reported in milliseconds. The
+//! histogram keeps three significant digits, so a percentile is off by at most
+//! 0.1 %.
+
+use std::time::Duration;
+
+use hdrhistogram::Histogram as Hdr;
+
+/// The quantiles that are reported everywhere, in ascending order.
+pub const QUANTILES: [f64; 4] = [0.9, 0.95, 0.99, 0.999];
+
+/// A mergeable distribution of non-negative numbers.
+///
+/// Recording costs a few nanoseconds and allocates only when a value is larger
+/// than any before it.
+#[derive(Debug, Clone)]
+pub struct Histogram {
+    counts: Hdr<u64>,
+    sum: f64,
+    min: u64,
+    max: u64,
+}
+
+impl Default for Histogram {
+    fn default() -> Self {
+        Self {
+            counts: Hdr::new(3).expect("three significant digits are within HDR's 0 to 5"),
+            sum: 0.0,
+            min: u64::MAX,
+            max: 0,
+        }
+    }
+}
+
+impl Histogram {
+    /// The largest value that can be told from its neighbours; larger ones
+    /// count as this.
+    const CEILING: u64 = u64::MAX >> 2;
+
+    /// Records a time, rounded to whole microseconds.
+    pub fn record(&mut self, time: Duration) {
+        let micros = (time.as_nanos() + 500) / 1000;
+        self.record_value(u64::try_from(micros).unwrap_or(Self::CEILING));
+    }
+
+    /// Records a number in the histogram's own unit.
+    pub fn record_value(&mut self, value: u64) {
+        let value = value.min(Self::CEILING);
+        self.counts.auto(true);
+        self.counts
+            .record(value)
+            .expect("a histogram that resizes itself takes every value below its ceiling");
+        self.sum += value as f64;
+        self.min = self.min.min(value);
+        self.max = self.max.max(value);
+    }
+
+    /// How many values were recorded.
+    pub fn count(&self) -> u64 {
+        self.counts.len()
+    }
+
+    /// Adds all that `other` holds.
+    pub fn merge(&mut self, other: &Self) {
+        if other.count() == 0 {
+            return;
+        }
+        self.counts.auto(true);
+        self.counts
+            .add(&other.counts)
+            .expect("histograms of the same precision add up");
+        self.sum += other.sum;
+        self.min = self.min.min(other.min);
+        self.max = self.max.max(other.max);
+    }
+
+    /// Forgets every value and keeps the memory.
+    pub fn clear(&mut self) {
+        self.counts.reset();
+        self.sum = 0.0;
+        self.min = u64::MAX;
+        self.max = 0;
+    }
+
+    /// The value that a share `quantile` (0 to 1) of the values does not
+    /// exceed, in the histogram's own unit; 0 if it is empty.
+    pub fn quantile(&self, quantile: f64) -> u64 {
+        if self.count() == 0 {
+            return 0;
+        }
+        // HDR answers with the top of a bucket, which can lie beyond the
+        // largest value there was.
+        self.counts
+            .value_at_quantile(quantile)
+            .clamp(self.min, self.max)
+    }
+
+    /// The smallest value; 0 if it is empty.
+    pub fn min(&self) -> u64 {
+        if self.count() == 0 { 0 } else { self.min }
+    }
+
+    /// The largest value; 0 if it is empty.
+    pub fn max(&self) -> u64 {
+        self.max
+    }
+
+    /// The mean; 0 if it is empty.
+    pub fn mean(&self) -> f64 {
+        if self.count() == 0 {
+            0.0
+        } else {
+            self.sum / self.count() as f64
+        }
+    }
+
+    /// Every distinct bucket that holds a value, in ascending order: the top of
+    /// the bucket, and how many values it holds.
+    pub fn buckets(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        self.counts
+            .iter_recorded()
+            .map(|step| (step.value_iterated_to(), step.count_since_last_iteration()))
+    }
+
+    /// The distribution in numbers, each multiplied with `scale`.
+    pub fn distribution(&self, scale: f64) -> Distribution {
+        Distribution {
+            count: self.count(),
+            min: self.min() as f64 * scale,
+            mean: self.mean() * scale,
+            median: self.quantile(0.5) as f64 * scale,
+            quantiles: QUANTILES.map(|quantile| self.quantile(quantile) as f64 * scale),
+            max: self.max() as f64 * scale,
+        }
+    }
+
+    /// The distribution of recorded times, in milliseconds.
+    pub fn times(&self) -> Distribution {
+        self.distribution(1e-3)
+    }
+}
+
+/// A distribution in numbers: times in milliseconds, or a trend in the unit of
+/// the script. All zero if `count` is 0.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Distribution {
+    /// How many values there were.
+    pub count: u64,
+    /// The smallest.
+    pub min: f64,
+    /// The mean, exact.
+    pub mean: f64,
+    /// The 50th percentile.
+    pub median: f64,
+    /// The percentiles of [`QUANTILES`].
+    pub quantiles: [f64; QUANTILES.len()],
+    /// The largest.
+    pub max: f64,
+}
+
+/// A distribution of any finite numbers, kept to three decimals: a script's
+/// trend.
+#[derive(Debug, Clone, Default)]
+pub struct Trend {
+    positive: Histogram,
+    negative: Histogram,
+}
+
+impl Trend {
+    const SCALE: f64 = 1e3;
+
+    /// Records a finite number.
+    pub fn record(&mut self, value: f64) {
+        let scaled = (value.abs() * Self::SCALE).round() as u64;
+        if value < 0.0 {
+            self.negative.record_value(scaled);
+        } else {
+            self.positive.record_value(scaled);
+        }
+    }
+
+    /// Adds all that `other` holds.
+    pub fn merge(&mut self, other: &Self) {
+        self.positive.merge(&other.positive);
+        self.negative.merge(&other.negative);
+    }
+
+    /// Forgets every value and keeps the memory.
+    pub fn clear(&mut self) {
+        self.positive.clear();
+        self.negative.clear();
+    }
+
+    /// The value that a share `quantile` of the values does not exceed.
+    pub fn quantile(&self, quantile: f64) -> f64 {
+        let (below, above) = (self.negative.count(), self.positive.count());
+        let count = below + above;
+        if count == 0 {
+            return 0.0;
+        }
+        let rank = ((quantile * count as f64).ceil()).clamp(1.0, count as f64);
+        let value = if rank <= below as f64 {
+            // The smallest of the negatives has the largest magnitude.
+            -(self
+                .negative
+                .quantile((below as f64 - rank + 1.0) / below as f64) as f64)
+        } else {
+            self.positive.quantile((rank - below as f64) / above as f64) as f64
+        };
+        value / Self::SCALE
+    }
+
+    /// The distribution in numbers, in the unit of the script.
+    pub fn distribution(&self) -> Distribution {
+        if self.negative.count() == 0 {
+            return self.positive.distribution(1.0 / Self::SCALE);
+        }
+        let (below, above) = (self.negative.count(), self.positive.count());
+        let sum = self.positive.sum - self.negative.sum;
+        Distribution {
+            count: below + above,
+            min: -(self.negative.max() as f64) / Self::SCALE,
+            mean: sum / (below + above) as f64 / Self::SCALE,
+            median: self.quantile(0.5),
+            quantiles: QUANTILES.map(|quantile| self.quantile(quantile)),
+            max: if above > 0 {
+                self.positive.max() as f64
+            } else {
+                -(self.negative.min() as f64)
+            } / Self::SCALE,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn exact_quantile(sorted: &[u64], quantile: f64) -> u64 {
+        let rank = (quantile * sorted.len() as f64).ceil().max(1.0) as usize;
+        sorted[rank - 1]
+    }
+
+    proptest! {
+        #[test]
+        fn a_percentile_is_within_a_thousandth_of_the_exact_one(
+            mut values in prop::collection::vec(0u64..10_000_000, 1..400),
+        ) {
+            let mut histogram = Histogram::default();
+            for value in &values {
+                histogram.record_value(*value);
+            }
+            values.sort_unstable();
+            for quantile in [0.5, 0.9, 0.95, 0.99, 0.999, 1.0] {
+                let exact = exact_quantile(&values, quantile) as f64;
+                let found = histogram.quantile(quantile) as f64;
+                prop_assert!((found - exact).abs() <= exact * 1e-3 + 1.0, "{found} for {exact}");
+            }
+            prop_assert_eq!(histogram.min(), values[0]);
+            prop_assert_eq!(histogram.max(), *values.last().expect("not empty"));
+        }
+
+        #[test]
+        fn merged_histograms_equal_one_that_saw_everything(
+            left in prop::collection::vec(0u64..5_000_000, 0..200),
+            right in prop::collection::vec(0u64..5_000_000, 0..200),
+        ) {
+            let fill = |values: &[u64]| {
+                let mut histogram = Histogram::default();
+                values.iter().for_each(|value| histogram.record_value(*value));
+                histogram
+            };
+            let mut merged = fill(&left);
+            merged.merge(&fill(&right));
+            let whole = fill(&[left, right].concat());
+            prop_assert!(merged.buckets().eq(whole.buckets()));
+            prop_assert_eq!(merged.times(), whole.times());
+        }
+
+        #[test]
+        fn a_trend_takes_negative_numbers(values in prop::collection::vec(-1e6f64..1e6, 1..200)) {
+            let mut trend = Trend::default();
+            values.iter().for_each(|value| trend.record(*value));
+            let mut sorted = values.clone();
+            sorted.sort_by(f64::total_cmp);
+            let found = trend.distribution();
+            let near = |found: f64, exact: f64| (found - exact).abs() <= exact.abs() * 2e-3 + 2e-3;
+            prop_assert!(near(found.min, sorted[0]));
+            prop_assert!(near(found.max, *sorted.last().expect("not empty")));
+            let rank = (0.5 * sorted.len() as f64).ceil() as usize;
+            prop_assert!(near(found.median, sorted[rank - 1]), "{} {}", found.median, sorted[rank - 1]);
+        }
+    }
+
+    #[test]
+    fn an_empty_histogram_is_all_zero() {
+        assert_eq!(Histogram::default().times(), Distribution::default());
+        assert_eq!(Trend::default().distribution(), Distribution::default());
+    }
+
+    #[test]
+    fn a_cleared_histogram_forgets_everything() {
+        let mut histogram = Histogram::default();
+        histogram.record(Duration::from_millis(5));
+        histogram.clear();
+        assert_eq!(histogram.times(), Distribution::default());
+    }
+}

@@ -1,0 +1,142 @@
+//! The limit on distinct names, over all threads.
+//!
+//! A script that puts ids into names would fill memory with series. Beyond the
+//! limit, new names are counted together under [`OTHER`](super::OTHER). All
+//! shards of a run share one register, so that a name is known to all of them
+//! or to none, and intervals add up to the total row by row.
+//!
+//! A shard asks once per name, at its first use; only past the limit does it
+//! ask again for names it does not know.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use rustc_hash::FxHashSet;
+
+/// What a name names. Each kind has a limit of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NameKind {
+    /// Method and name of requests.
+    Request,
+    /// Transactions.
+    Transaction,
+    /// Checks.
+    Check,
+    /// The script's metrics.
+    Metric,
+    /// Distinct failures.
+    Failure,
+}
+
+impl NameKind {
+    /// Every kind.
+    pub const ALL: [Self; 5] = [
+        Self::Request,
+        Self::Transaction,
+        Self::Check,
+        Self::Metric,
+        Self::Failure,
+    ];
+
+    /// The kind in the plural, for a message.
+    pub fn plural(self) -> &'static str {
+        match self {
+            Self::Request => "request names",
+            Self::Transaction => "transaction names",
+            Self::Check => "check names",
+            Self::Metric => "metric names",
+            Self::Failure => "distinct failures",
+        }
+    }
+}
+
+/// The names of a run. Cloning it gives another handle on the same register.
+#[derive(Debug, Clone)]
+pub struct Names(Arc<Register>);
+
+#[derive(Debug)]
+struct Register {
+    limit: usize,
+    kinds: [Kind; NameKind::ALL.len()],
+}
+
+#[derive(Debug, Default)]
+struct Kind {
+    known: RwLock<FxHashSet<Box<str>>>,
+    refused: AtomicU64,
+}
+
+impl Names {
+    /// A register that admits `limit` names of each kind.
+    pub fn new(limit: usize) -> Self {
+        Self(Arc::new(Register {
+            limit,
+            kinds: Default::default(),
+        }))
+    }
+
+    /// Whether a name may have a series of its own. Takes a lock; a shard calls
+    /// it only for a name it does not know.
+    pub fn admit(&self, kind: NameKind, name: &str) -> bool {
+        let register = &self.0.kinds[kind as usize];
+        {
+            let known = register
+                .known
+                .read()
+                .unwrap_or_else(PoisonError::into_inner);
+            if known.contains(name) {
+                return true;
+            }
+            if known.len() >= self.0.limit {
+                register.refused.fetch_add(1, Ordering::Relaxed);
+                return false;
+            }
+        }
+        let mut known = register
+            .known
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        // Another thread may have taken the last place in between.
+        if known.contains(name) {
+            return true;
+        }
+        if known.len() >= self.0.limit {
+            register.refused.fetch_add(1, Ordering::Relaxed);
+            return false;
+        }
+        known.insert(name.into());
+        true
+    }
+
+    /// How many names each kind admits.
+    pub fn limit(&self) -> usize {
+        self.0.limit
+    }
+
+    /// How many uses of names of a kind were counted under `(other)`.
+    pub fn refused(&self, kind: NameKind) -> u64 {
+        self.0.kinds[kind as usize].refused.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_past_the_limit_are_refused_and_counted() {
+        let names = Names::new(2);
+        assert!(names.admit(NameKind::Request, "a"));
+        assert!(names.admit(NameKind::Request, "b"));
+        assert!(!names.admit(NameKind::Request, "c"));
+        assert!(
+            names.admit(NameKind::Request, "a"),
+            "a known name stays known"
+        );
+        assert!(
+            names.admit(NameKind::Check, "c"),
+            "each kind has its own limit"
+        );
+        assert_eq!(names.refused(NameKind::Request), 1);
+    }
+}

@@ -1,0 +1,308 @@
+//! A snapshot in numbers: what events, the summary and thresholds read.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::histogram::Distribution;
+use super::snapshot::{FailureTable, MetricValue, RequestSeries, Snapshot};
+use crate::measure::{FailureOrigin, MetricKind};
+
+/// Statistics over one stretch of time. Lists are sorted: requests by name and
+/// method, failures by how often they occurred, everything else by name.
+#[derive(Debug, Clone, Default)]
+pub struct Window {
+    /// How long the stretch was.
+    pub duration: Duration,
+    /// All requests together.
+    pub all: RequestStats,
+    /// One for each method and name.
+    pub requests: Vec<RequestStats>,
+    /// One for each name.
+    pub transactions: Vec<TransactionStats>,
+    /// One for each distinct failure.
+    pub failures: Vec<FailureStats>,
+    /// One for each name.
+    pub checks: Vec<CheckStats>,
+    /// One for each of the script's metrics.
+    pub metrics: Vec<MetricStats>,
+    /// All iterations.
+    pub iterations: IterationStats,
+}
+
+/// Requests of one method and name, or all of them with both empty.
+#[derive(Debug, Clone, Default)]
+pub struct RequestStats {
+    /// The method.
+    pub method: Arc<str>,
+    /// The name.
+    pub name: Arc<str>,
+    /// How many there were.
+    pub requests: u64,
+    /// How many of them failed.
+    pub failures: u64,
+    /// How many a second.
+    pub requests_per_s: f64,
+    /// How many failed a second.
+    pub failures_per_s: f64,
+    /// Of all of them, in milliseconds.
+    pub duration: Distribution,
+    /// Of those that opened a connection, in milliseconds.
+    pub connecting: Distribution,
+    /// Of those that made a TLS handshake, in milliseconds.
+    pub tls: Distribution,
+    /// Of those that were answered, in milliseconds.
+    pub waiting: Distribution,
+    /// Of those that were answered in full, in milliseconds.
+    pub receiving: Distribution,
+    /// How many answers had which status; 0 stands for none.
+    pub statuses: Vec<(u16, u64)>,
+    /// Bytes sent.
+    pub sent_bytes: u64,
+    /// Bytes received.
+    pub received_bytes: u64,
+}
+
+/// Transactions of one name.
+#[derive(Debug, Clone)]
+pub struct TransactionStats {
+    /// The name.
+    pub name: Arc<str>,
+    /// How many failed.
+    pub failures: u64,
+    /// Of all of them, in milliseconds.
+    pub duration: Distribution,
+}
+
+/// One distinct failure.
+#[derive(Debug, Clone)]
+pub struct FailureStats {
+    /// What failed.
+    pub origin: FailureOrigin,
+    /// The request's method; empty for other origins.
+    pub method: Arc<str>,
+    /// The name of the request or transaction; the scenario for a script.
+    pub name: Arc<str>,
+    /// Why.
+    pub message: Arc<str>,
+    /// The stack of one occurrence, if the failure is the script's own.
+    pub stack: Option<Arc<str>>,
+    /// How often.
+    pub occurrences: u64,
+    /// Milliseconds since the Unix epoch.
+    pub first_seen_ms: f64,
+    /// Milliseconds since the Unix epoch.
+    pub last_seen_ms: f64,
+}
+
+/// Checks of one name.
+#[derive(Debug, Clone)]
+pub struct CheckStats {
+    /// The name.
+    pub name: Arc<str>,
+    /// How many held.
+    pub passes: u64,
+    /// How many did not.
+    pub failures: u64,
+}
+
+/// One of the script's metrics.
+#[derive(Debug, Clone)]
+pub struct MetricStats {
+    /// The name.
+    pub name: Arc<str>,
+    /// The kind.
+    pub kind: MetricKind,
+    /// How many values were added.
+    pub count: u64,
+    /// A counter's sum, a gauge's latest value, a rate's share of hits, a
+    /// trend's mean.
+    pub value: f64,
+    /// A trend's distribution, in the script's unit.
+    pub distribution: Option<Distribution>,
+}
+
+/// Iterations.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct IterationStats {
+    /// Those that came to an end by themselves.
+    pub finished: u64,
+    /// Those of them that failed.
+    pub failed: u64,
+    /// Those that were cut short because the run ended.
+    pub interrupted: u64,
+    /// Those that were due but could not start.
+    pub dropped: u64,
+    /// Of the finished ones, in milliseconds.
+    pub duration: Distribution,
+    /// Of the finished ones, from due until started, in milliseconds.
+    pub lag: Distribution,
+}
+
+impl Window {
+    pub(super) fn of(snapshot: &Snapshot, duration: Duration) -> Self {
+        let mut requests: Vec<_> = snapshot
+            .requests
+            .iter()
+            .map(|(key, series)| {
+                RequestStats::of(key.method.clone(), key.name.clone(), series, duration)
+            })
+            .collect();
+        requests.sort_by(|a, b| (&a.name, &a.method).cmp(&(&b.name, &b.method)));
+
+        let mut transactions: Vec<_> = snapshot
+            .transactions
+            .iter()
+            .map(|(name, series)| TransactionStats {
+                name: name.clone(),
+                failures: series.failed,
+                duration: series.duration.times(),
+            })
+            .collect();
+        transactions.sort_by(|a, b| a.name.cmp(&b.name));
+
+        let mut checks: Vec<_> = snapshot
+            .checks
+            .iter()
+            .map(|(name, count)| CheckStats {
+                name: name.clone(),
+                passes: count.passes,
+                failures: count.failures,
+            })
+            .collect();
+        checks.sort_by(|a, b| a.name.cmp(&b.name));
+
+        let mut metrics: Vec<_> = snapshot
+            .metrics
+            .iter()
+            .map(|(name, series)| MetricStats::of(name, series.count, &series.value))
+            .collect();
+        metrics.sort_by(|a, b| a.name.cmp(&b.name));
+
+        let iterations = &snapshot.iterations;
+        Self {
+            duration,
+            all: RequestStats::of(
+                Arc::default(),
+                Arc::default(),
+                &snapshot.all_requests(),
+                duration,
+            ),
+            requests,
+            transactions,
+            failures: failures(snapshot),
+            checks,
+            metrics,
+            iterations: IterationStats {
+                finished: iterations.finished,
+                failed: iterations.failed,
+                interrupted: iterations.interrupted,
+                dropped: iterations.dropped,
+                duration: iterations.duration.times(),
+                lag: iterations.lag.times(),
+            },
+        }
+    }
+}
+
+impl RequestStats {
+    fn of(method: Arc<str>, name: Arc<str>, series: &RequestSeries, window: Duration) -> Self {
+        let requests = series.duration.count();
+        let per_s = |count: u64| match window.as_secs_f64() {
+            0.0 => 0.0,
+            seconds => count as f64 / seconds,
+        };
+        Self {
+            method,
+            name,
+            requests,
+            failures: series.failed,
+            requests_per_s: per_s(requests),
+            failures_per_s: per_s(series.failed),
+            duration: series.duration.times(),
+            connecting: series.connecting.times(),
+            tls: series.tls.times(),
+            waiting: series.waiting.times(),
+            receiving: series.receiving.times(),
+            statuses: series.statuses.clone(),
+            sent_bytes: series.sent_bytes,
+            received_bytes: series.received_bytes,
+        }
+    }
+
+    /// The share of the requests that failed, from 0 to 1.
+    pub fn failed_share(&self) -> f64 {
+        if self.requests == 0 {
+            0.0
+        } else {
+            self.failures as f64 / self.requests as f64
+        }
+    }
+}
+
+impl MetricStats {
+    fn of(name: &Arc<str>, count: u64, value: &MetricValue) -> Self {
+        let distribution = match value {
+            MetricValue::Trend(trend) => Some(trend.distribution()),
+            _ => None,
+        };
+        let number = match value {
+            MetricValue::Counter(sum) => *sum,
+            MetricValue::Gauge { value, .. } => *value,
+            MetricValue::Rate { hits } if count > 0 => *hits as f64 / count as f64,
+            MetricValue::Rate { .. } => 0.0,
+            MetricValue::Trend(_) => distribution.map_or(0.0, |trend| trend.mean),
+        };
+        Self {
+            name: name.clone(),
+            kind: value.kind(),
+            count,
+            value: number,
+            distribution,
+        }
+    }
+}
+
+fn failures(snapshot: &Snapshot) -> Vec<FailureStats> {
+    let mut list = Vec::new();
+    let mut add = |origin, method: &Arc<str>, name: &Arc<str>, table: &FailureTable| {
+        list.extend(table.0.iter().map(|(message, count)| FailureStats {
+            origin,
+            method: method.clone(),
+            name: name.clone(),
+            message: message.clone(),
+            stack: count.stack.clone(),
+            occurrences: count.occurrences,
+            first_seen_ms: count.first_seen_ms,
+            last_seen_ms: count.last_seen_ms,
+        }));
+    };
+    let none = Arc::default();
+    for (key, series) in &snapshot.requests {
+        add(
+            FailureOrigin::Request,
+            &key.method,
+            &key.name,
+            &series.failures,
+        );
+    }
+    for (name, series) in &snapshot.transactions {
+        add(FailureOrigin::Transaction, &none, name, &series.failures);
+    }
+    for (scenario, table) in &snapshot.script_failures {
+        add(FailureOrigin::Script, &none, scenario, table);
+    }
+    list.sort_by(|a, b| {
+        let key = |failure: &FailureStats| {
+            (
+                failure.origin,
+                failure.name.clone(),
+                failure.method.clone(),
+                failure.message.clone(),
+            )
+        };
+        b.occurrences
+            .cmp(&a.occurrences)
+            .then_with(|| key(a).cmp(&key(b)))
+    });
+    list
+}
