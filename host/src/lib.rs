@@ -10,3 +10,19 @@ pub mod event;
 pub mod measure;
 pub mod plan;
 pub mod stats;
+
+pub mod recorder;
+pub mod sink;
+pub mod vu;
+
+pub mod http;
+pub mod system;
+pub mod wasm;
+
+pub mod executor;
+pub mod run;
+
+pub mod cli;
+pub mod config;
+pub mod demo;
+pub mod report;

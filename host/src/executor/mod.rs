@@ -1,0 +1,1 @@
+//! How iterations are started.

@@ -1,0 +1,1 @@
+//! What people read: the live line and the summary.

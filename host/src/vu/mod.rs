@@ -1,0 +1,1 @@
+//! The port of virtual users: what an executor runs.

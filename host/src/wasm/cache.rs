@@ -1,0 +1,1 @@
+//! Compiled components, kept on disk.

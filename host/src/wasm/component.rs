@@ -1,0 +1,1 @@
+//! What a component is, and why one cannot be run.

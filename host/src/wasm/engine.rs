@@ -1,0 +1,1 @@
+//! Engines: how guests are compiled and what bounds them.
