@@ -27,7 +27,7 @@ impl user::Guest for Misbehave {
             "trap" => trap(),
             "spin" => spin(),
             "allocate" => allocate_at_once(),
-            "allocate-slowly" => allocate_piece_by_piece(),
+            "deep-alloc-loop" => allocate_piece_by_piece(),
             "overflow" => Err(format!("no overflow at a depth of {}", recurse(0))),
             "exit" => std::process::exit(3),
             "exit-well" => std::process::exit(0),
