@@ -1,1 +1,18 @@
-//! HTTP requests, sent and timed.
+//! HTTP requests, sent and timed: the one place that names reqwest.
+//!
+//! A [`Factory`] holds what all VUs share (settings, name look-ups, TLS
+//! roots); each VU has a [`Client`] of its own, with its own connections,
+//! cookies and TLS sessions, as a browser has. A request that fails is an
+//! [`Answer`] like any other.
+
+pub mod answer;
+pub mod client;
+mod connect;
+mod cookies;
+mod dns;
+pub mod target;
+mod tls;
+
+pub use answer::{Answer, ErrorKind, Failure};
+pub use client::{Client, Factory, Outgoing};
+pub use target::{Target, Targets};

@@ -1,1 +1,163 @@
-//! Scripts as components.
+//! Scripts: components of the world `squall:script`, each instance one VU.
+//!
+//! A [`Template`] is a script compiled, linked and checked; a [`ScriptVu`] is
+//! made from it in microseconds. One file per interface of the WIT holds what
+//! the host does for it; [`driver`] does a guest's waiting.
+
+mod bindings;
+mod driver;
+mod execution;
+mod failure;
+mod http;
+mod log;
+mod metrics;
+mod output;
+mod random;
+mod state;
+mod timing;
+mod vu;
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
+use wasmtime::{Engine, InstanceAllocationStrategy, Store};
+
+use self::bindings::lifecycle::HooksIndices;
+use self::bindings::options::DefaultsIndices;
+use self::bindings::{ScriptIndices, execution, http as wit_http, log as wit_log};
+use self::bindings::{metrics as wit_metrics, random as wit_random, timing as wit_timing};
+use self::state::State;
+pub use self::vu::ScriptVu;
+use super::cache::CompileCache;
+use super::component::LoadedComponent;
+use super::engine::{self, TICK, Ticker};
+use crate::error::{Error, Problem};
+use crate::http::Targets;
+use crate::plan::{HttpPlan, Limits};
+
+/// A script, compiled and linked: what VUs are made from.
+pub struct Template {
+    engine: Engine,
+    pre: InstancePre<State>,
+    script: ScriptIndices,
+    hooks: Option<HooksIndices>,
+    env: Vec<(String, String)>,
+    /// How many ticks one call may compute for.
+    call_ticks: u64,
+    ticks: Arc<AtomicU64>,
+}
+
+impl Template {
+    /// Compiles a script for up to `vus` VUs at once, or takes it from the
+    /// cache. Blocks for as long as compiling takes: seconds for a script of
+    /// some megabytes.
+    ///
+    /// # Errors
+    ///
+    /// If the component is invalid, lacks what the world asks for, or needs
+    /// more than the limits grant.
+    pub fn load(
+        component: &LoadedComponent,
+        vus: u32,
+        limits: &Limits,
+        env: &[(String, String)],
+        cache: &CompileCache,
+        ticker: &Ticker,
+    ) -> Result<Self, Error> {
+        let refused = |what: &str, error: wasmtime::Error| {
+            Error::Component(Problem::new(format!(
+                "cannot {what} script `{}`: {error:#}",
+                component.name
+            )))
+        };
+        let entry = cache.open(&component.bytes);
+        let settings = || engine::settings(limits.vu_memory, entry.cache());
+        // What an instance takes is known once the component is compiled, and
+        // the pool has to know it before: the second load comes from the cache.
+        let unpooled = Engine::new(&settings()).map_err(|error| refused("prepare", error))?;
+        let compiled = Component::new(&unpooled, &component.bytes)
+            .map_err(|error| refused("compile", error))?;
+        let required = compiled.resources_required();
+        let (engine, compiled) = match required {
+            Some(required) => {
+                let wanted = required.max_initial_memory_size.unwrap_or(0) * (64 << 10);
+                if wanted > limits.vu_memory {
+                    return Err(Error::Component(
+                        Problem::new(format!(
+                            "script `{}` starts with {} of memory, and a VU may use {}",
+                            component.name,
+                            crate::units::Bytes(wanted),
+                            crate::units::Bytes(limits.vu_memory),
+                        ))
+                        .hint("raise `--vu-memory`"),
+                    ));
+                }
+                let mut settings = settings();
+                let pool = engine::pool(&required, vus, limits.vu_memory);
+                settings.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+                let engine = Engine::new(&settings).map_err(|error| refused("prepare", error))?;
+                let compiled = Component::new(&engine, &component.bytes)
+                    .map_err(|error| refused("compile", error))?;
+                (engine, compiled)
+            }
+            // It brings core modules from outside; there is no saying what
+            // they take, so each instance is allocated on its own.
+            None => (unpooled, compiled),
+        };
+        entry.seal();
+        ticker.drive(&engine);
+        let linker = linker(&engine).map_err(|error| refused("prepare", error))?;
+        let pre = linker
+            .instantiate_pre(&compiled)
+            .map_err(|error| refused("link", error))?;
+        let script = ScriptIndices::new(&pre).map_err(|error| refused("link", error))?;
+        let call_ticks = limits.iteration_timeout.as_nanos().div_ceil(TICK.as_nanos());
+        Ok(Self {
+            engine,
+            script,
+            hooks: HooksIndices::new(&pre).ok(),
+            pre,
+            env: env.to_vec(),
+            call_ticks: u64::try_from(call_ticks).unwrap_or(u64::MAX),
+            ticks: ticker.ticks(),
+        })
+    }
+
+    /// Whether the script has hooks around its iterations.
+    pub fn has_lifecycle(&self) -> bool {
+        self.hooks.is_some()
+    }
+
+    fn ticks(&self) -> Arc<AtomicU64> {
+        self.ticks.clone()
+    }
+}
+
+/// Everything that a script may import. WASI is there, and grants nothing.
+fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wit_http::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+    wit_timing::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+    wit_metrics::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+    execution::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+    wit_random::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+    wit_log::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+    Ok(linker)
+}
+
+thread_local! {
+    static TARGETS: RefCell<Option<Targets>> = const { RefCell::new(None) };
+}
+
+/// Works on this thread's memory of URLs, made for the plan at its first use.
+fn with_targets<R>(plan: &HttpPlan, f: impl FnOnce(&mut Targets) -> R) -> R {
+    TARGETS.with(|targets| f(targets.borrow_mut().get_or_insert_with(|| Targets::new(plan))))
+}
+
+/// Forgets this thread's memory of URLs: the next run has another plan.
+pub fn forget_targets() {
+    TARGETS.with(|targets| *targets.borrow_mut() = None);
+}

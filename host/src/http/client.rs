@@ -1,0 +1,326 @@
+//! One VU's client.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, Method, header};
+use reqwest::Url;
+use rustls::ClientConfig;
+
+use super::answer::{Answer, ErrorKind, Failure};
+use super::connect::ConnectLog;
+use super::cookies::Jar;
+use super::dns::Resolver;
+use super::target::{self, Target};
+use super::tls;
+use crate::error::Problem;
+use crate::measure::{Phases, RequestSample};
+use crate::plan::HttpPlan;
+use crate::units::Bytes as Size;
+
+/// What all VUs' clients share.
+#[derive(Debug, Clone)]
+pub struct Factory {
+    resolver: Arc<Resolver>,
+    tls: Arc<ClientConfig>,
+    allow_hosts: Option<Arc<[String]>>,
+    max_body: u64,
+}
+
+/// A request, ready to be sent.
+#[derive(Debug)]
+pub struct Outgoing {
+    /// The method.
+    pub method: Method,
+    /// Where to.
+    pub target: Arc<Target>,
+    /// The headers the script set.
+    pub headers: HeaderMap,
+    /// The body; empty for none.
+    pub body: Bytes,
+    /// How long it may take, connecting and body included.
+    pub timeout: Duration,
+    /// How many redirects to follow; 0 returns the redirect itself.
+    pub max_redirects: u32,
+    /// Whether the body is read off the wire but not kept.
+    pub discard_body: bool,
+}
+
+impl Factory {
+    /// A factory for a plan. No response body may be larger than `max_body`
+    /// bytes if it is to be kept.
+    pub fn new(plan: &HttpPlan, max_body: u64) -> Self {
+        Self {
+            resolver: Arc::default(),
+            tls: Arc::new(tls::base_config(plan.insecure_tls)),
+            allow_hosts: plan.allow_hosts.as_deref().map(Into::into),
+            max_body,
+        }
+    }
+
+    /// A client for one VU, without a connection yet. Its connections belong
+    /// to the runtime on which it is first used.
+    ///
+    /// # Errors
+    ///
+    /// If the TLS settings are unusable, which is the machine's doing.
+    pub fn client(&self) -> Result<Client, Problem> {
+        let connects = ConnectLog::default();
+        let client = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls::for_one_vu(&self.tls))
+            .dns_resolver(self.resolver.clone())
+            .connector_layer(connects.clone())
+            .cookie_provider(Arc::new(Jar::default()))
+            .user_agent(concat!("squall/", env!("CARGO_PKG_VERSION")))
+            // Redirects are followed here, since each request has its own limit.
+            .redirect(reqwest::redirect::Policy::none())
+            // The environment must not send the load elsewhere.
+            .no_proxy()
+            .referer(false)
+            // A timer per VU would only close what the VU needs again.
+            .pool_idle_timeout(None)
+            .build()
+            .map_err(|error| Problem::new(format!("cannot set up the HTTP client: {error}")))?;
+        Ok(Client {
+            client,
+            connects,
+            allow_hosts: self.allow_hosts.clone(),
+            max_body: self.max_body,
+        })
+    }
+}
+
+/// One VU's client: its connections, cookies and TLS sessions.
+#[derive(Debug, Clone)]
+pub struct Client {
+    client: reqwest::Client,
+    connects: ConnectLog,
+    allow_hosts: Option<Arc<[String]>>,
+    max_body: u64,
+}
+
+impl Client {
+    /// Sends a request, follows its redirects and reads the body. Always ends
+    /// within the request's timeout.
+    pub async fn send(&self, outgoing: Outgoing) -> Answer {
+        let mut exchange = Exchange::new();
+        let limit = tokio::time::Instant::from_std(exchange.answer.started + outgoing.timeout);
+        let timeout = outgoing.timeout;
+        let done = tokio::time::timeout_at(limit, self.exchange(outgoing, &mut exchange)).await;
+        let failure = match done {
+            Ok(Ok(())) => None,
+            Ok(Err(failure)) => Some(failure),
+            Err(_) => Some(Failure::new(
+                ErrorKind::Timeout,
+                format!("no complete response within {}", crate::units::Pretty(timeout)),
+            )),
+        };
+        exchange.finish(failure, &self.connects)
+    }
+
+    async fn exchange(&self, outgoing: Outgoing, exchange: &mut Exchange) -> Result<(), Failure> {
+        let Outgoing { mut method, target, headers, mut body, max_redirects, .. } = outgoing;
+        let mut headers = headers;
+        let mut url = target.url.clone();
+        let mut redirects = 0;
+        loop {
+            let mut request = reqwest::Request::new(method.clone(), url.clone());
+            *request.headers_mut() = headers.clone();
+            if !body.is_empty() {
+                *request.body_mut() = Some(body.clone().into());
+            }
+            exchange.count_sent(&method, &url, &headers, body.len());
+            let response = self
+                .client
+                .execute(request)
+                .await
+                .map_err(|error| Failure::from_reqwest(&error))?;
+            exchange.head(&response);
+            let next = match max_redirects {
+                0 => None,
+                _ => redirection(&response, &url),
+            };
+            let Some(next) = next else {
+                exchange.answer.url = Some(url);
+                return self.read(response, outgoing.discard_body, exchange).await;
+            };
+            if redirects == max_redirects {
+                return Err(Failure::new(
+                    ErrorKind::TooManyRedirects,
+                    format!("more than {max_redirects} redirects"),
+                ));
+            }
+            redirects += 1;
+            target::check(&next, self.allow_hosts.as_deref())?;
+            // The body of a redirect is of no use, but reading it frees the
+            // connection for the next request.
+            self.read(response, true, exchange).await?;
+            // As in browsers (Fetch, section 4.4): 303, and a POST that is
+            // moved, become a GET without a body.
+            let status = exchange.answer.sample.status;
+            let becomes_get = status == 303 && method != Method::HEAD
+                || matches!(status, 301 | 302) && method == Method::POST;
+            if becomes_get {
+                method = Method::GET;
+                body = Bytes::new();
+                for name in [
+                    header::CONTENT_TYPE,
+                    header::CONTENT_LENGTH,
+                    header::CONTENT_ENCODING,
+                    header::CONTENT_LANGUAGE,
+                ] {
+                    headers.remove(name);
+                }
+            }
+            if next.origin() != url.origin() {
+                for name in [
+                    header::AUTHORIZATION,
+                    header::COOKIE,
+                    header::PROXY_AUTHORIZATION,
+                    header::HOST,
+                ] {
+                    headers.remove(name);
+                }
+            }
+            url = next;
+        }
+    }
+
+    /// Reads the body.
+    async fn read(
+        &self,
+        mut response: reqwest::Response,
+        discard: bool,
+        exchange: &mut Exchange,
+    ) -> Result<(), Failure> {
+        let too_large = || {
+            Failure::new(
+                ErrorKind::Other,
+                format!("the body is larger than {}; use `discard-body`", Size(self.max_body)),
+            )
+        };
+        if !discard && response.content_length().is_some_and(|length| length > self.max_body) {
+            return Err(too_large());
+        }
+        // Most bodies come in one piece, which is then not copied.
+        let mut first = Bytes::new();
+        let mut rest = BytesMut::new();
+        let failed = |error: reqwest::Error| {
+            let failure = Failure::from_reqwest(&error);
+            match failure.kind {
+                ErrorKind::Other => Failure { kind: ErrorKind::Closed, ..failure },
+                _ => failure,
+            }
+        };
+        while let Some(piece) = response.chunk().await.map_err(failed)? {
+            exchange.answer.sample.received_bytes += piece.len() as u64;
+            if discard {
+                continue;
+            }
+            if first.is_empty() {
+                first = piece;
+            } else {
+                if rest.is_empty() {
+                    rest.extend_from_slice(&first);
+                }
+                rest.extend_from_slice(&piece);
+                if rest.len() as u64 > self.max_body {
+                    return Err(too_large());
+                }
+            }
+        }
+        exchange.answer.headers = std::mem::take(response.headers_mut());
+        exchange.answer.body = if rest.is_empty() { first } else { rest.freeze() };
+        Ok(())
+    }
+}
+
+/// Where a response sends the client, if it does.
+fn redirection(response: &reqwest::Response, url: &Url) -> Option<Url> {
+    if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return None;
+    }
+    let location = response.headers().get(header::LOCATION)?;
+    let mut next = url.join(std::str::from_utf8(location.as_bytes()).ok()?).ok()?;
+    if next.fragment().is_none() {
+        next.set_fragment(url.fragment());
+    }
+    Some(next)
+}
+
+/// A request under way: what is known of its answer so far.
+struct Exchange {
+    answer: Answer,
+}
+
+impl Exchange {
+    fn new() -> Self {
+        Self {
+            answer: Answer {
+                started: Instant::now(),
+                sample: RequestSample::default(),
+                first_byte: None,
+                url: None,
+                headers: HeaderMap::new(),
+                body: Bytes::new(),
+                failure: None,
+            },
+        }
+    }
+
+    /// Counts a request's bytes as HTTP/1.1 writes them, with the headers that
+    /// the client adds.
+    fn count_sent(&mut self, method: &Method, url: &Url, headers: &HeaderMap, body: usize) {
+        const ADDED: usize =
+            " HTTP/1.1\r\n\r\naccept: */*\r\nuser-agent: squall/0.1.0\r\nhost: \r\n".len();
+        let path = url.path().len() + url.query().map_or(0, |query| query.len() + 1);
+        let host = url.host_str().map_or(0, str::len) + if url.port().is_some() { 6 } else { 0 };
+        let line = method.as_str().len() + 1 + path;
+        let bytes = line + host + ADDED + header_bytes(headers) + body;
+        self.answer.sample.sent_bytes += bytes as u64;
+    }
+
+    /// Notes that the headers of a response came.
+    fn head(&mut self, response: &reqwest::Response) {
+        const LINE: u64 = "HTTP/1.1 200 OK\r\n\r\n".len() as u64;
+        let answer = &mut self.answer;
+        answer.first_byte = Some(answer.started.elapsed());
+        answer.sample.status = response.status().as_u16();
+        answer.sample.received_bytes += LINE + header_bytes(response.headers()) as u64;
+    }
+
+    fn finish(self, failure: Option<Failure>, connects: &ConnectLog) -> Answer {
+        let mut answer = self.answer;
+        let duration = answer.started.elapsed();
+        let opened = connects.take_since(answer.started);
+        let until_ready = opened
+            .map(|opened| opened.at.saturating_duration_since(answer.started))
+            .unwrap_or_default();
+        answer.sample.duration = duration;
+        answer.sample.phases = Phases {
+            connecting: opened.map(|opened| opened.connecting),
+            tls: opened.and_then(|opened| opened.tls),
+            waiting: answer.first_byte.map(|first| first.saturating_sub(until_ready)),
+            receiving: answer
+                .first_byte
+                .filter(|_| failure.is_none())
+                .map(|first| duration.saturating_sub(first)),
+        };
+        if failure.is_some() {
+            // Half a response is none.
+            answer.sample.status = 0;
+            answer.headers.clear();
+        }
+        answer.failure = failure;
+        answer
+    }
+}
+
+fn header_bytes(headers: &HeaderMap<HeaderValue>) -> usize {
+    const SEPARATORS: usize = ": \r\n".len();
+    headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + SEPARATORS)
+        .sum()
+}

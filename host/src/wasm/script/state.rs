@@ -1,0 +1,165 @@
+//! What a VU's instance can reach: the data of its store.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::HeaderMap;
+use rand_core::SeedableRng;
+use rand_xoshiro::Xoshiro256PlusPlus;
+use rustc_hash::FxHashMap;
+use wasmtime::ResourceLimiter;
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use super::driver::Desk;
+use super::http::{Prepared, Responses};
+use super::output::GuestOutput;
+use super::timing::Running;
+use crate::event::Origin;
+use crate::measure::{LogLevel, Tag};
+use crate::vu::Seat;
+
+/// The data of one VU's store.
+pub(super) struct State {
+    pub(super) seat: Seat,
+    pub(super) desk: Arc<Desk>,
+    pub(super) iteration: u32,
+    pub(super) iteration_started: Instant,
+    pub(super) stop_vu: bool,
+    /// Tags on everything until the end of the iteration.
+    pub(super) tags: Vec<Tag>,
+    pub(super) default_headers: HeaderMap,
+    pub(super) responses: Responses,
+    pub(super) prepared: Vec<Option<Prepared>>,
+    pub(super) transactions: FxHashMap<u32, Running>,
+    pub(super) next_transaction: u32,
+    pub(super) random: Xoshiro256PlusPlus,
+    pub(super) memory: MemoryLimit,
+    pub(super) output: GuestOutput,
+    wasi: WasiCtx,
+    table: ResourceTable,
+}
+
+impl State {
+    /// A new instance's data. `instance` counts the instances that this VU has
+    /// had, so that a fresh one does not repeat the random numbers of the one
+    /// it replaces.
+    pub(super) fn new(seat: Seat, desk: Arc<Desk>, env: &[(String, String)], instance: u32) -> Self {
+        let plan = &seat.run.plan;
+        let stream = |purpose: u64| {
+            let vu = u64::from(seat.vu) << 32 | u64::from(instance);
+            Xoshiro256PlusPlus::seed_from_u64(mix(mix(plan.seed, vu), purpose))
+        };
+        let output = GuestOutput::new(seat.clone());
+        let wasi = WasiCtx::builder()
+            .stdout(output.stdout())
+            .stderr(output.stderr())
+            .envs(env)
+            .secure_random(stream(1))
+            .insecure_random(stream(2))
+            .insecure_random_seed(u128::from(mix(plan.seed, u64::from(seat.vu))))
+            .allow_tcp(false)
+            .allow_udp(false)
+            .allow_ip_name_lookup(false)
+            .build();
+        Self {
+            random: stream(0),
+            memory: MemoryLimit { limit: plan.limits.vu_memory, refused: None },
+            responses: Responses::new(plan.limits.vu_memory),
+            seat,
+            desk,
+            iteration: 0,
+            iteration_started: Instant::now(),
+            stop_vu: false,
+            tags: Vec::new(),
+            default_headers: HeaderMap::new(),
+            prepared: Vec::new(),
+            transactions: FxHashMap::default(),
+            next_transaction: 0,
+            output,
+            wasi,
+            table: ResourceTable::new(),
+        }
+    }
+
+    /// Prepares for iteration `number`.
+    pub(super) fn begin_iteration(&mut self, number: u32) {
+        self.iteration = number;
+        self.iteration_started = Instant::now();
+        self.tags.clear();
+        self.output.begin_iteration(number);
+    }
+
+    /// Which VU and iteration something comes from.
+    pub(super) fn origin(&self) -> Origin {
+        Origin {
+            scenario: self.seat.scenario.clone(),
+            vu: self.seat.vu,
+            iteration: self.iteration,
+        }
+    }
+
+    /// The tags of something reported now.
+    pub(super) fn tags_with(&self, more: &[Tag]) -> Vec<Tag> {
+        let plan = &self.seat.run.plan.tags;
+        let mut tags: Vec<Tag> = Vec::with_capacity(plan.len() + self.tags.len() + more.len());
+        for tag in plan.iter().chain(&self.tags).chain(more) {
+            match tags.iter_mut().find(|(name, _)| *name == tag.0) {
+                Some(earlier) => earlier.1.clone_from(&tag.1),
+                None => tags.push(tag.clone()),
+            }
+        }
+        tags
+    }
+
+    /// Tells the author of the script that a call did not do what it says.
+    pub(super) fn warn(&self, message: &str) {
+        self.seat.run.log(self.origin(), LogLevel::Warn, message);
+    }
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+/// The cap on a VU's linear memory, all its memories together.
+pub(super) struct MemoryLimit {
+    limit: u64,
+    /// What the guest asked for when it was refused, in bytes.
+    pub(super) refused: Option<u64>,
+}
+
+impl ResourceLimiter for MemoryLimit {
+    fn memory_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let fits = desired as u64 <= self.limit;
+        if !fits {
+            self.refused = Some(desired as u64);
+        }
+        Ok(fits)
+    }
+
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        // The pool bounds tables as well; this bounds them without one.
+        Ok(desired <= 1 << 20)
+    }
+}
+
+/// Mixes two numbers into one that looks like neither (SplitMix64's finalizer).
+fn mix(seed: u64, value: u64) -> u64 {
+    let mut mixed = seed ^ value.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ mixed >> 31
+}

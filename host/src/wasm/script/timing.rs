@@ -1,0 +1,114 @@
+//! `squall:script/timing`: waiting, and measuring more than one request.
+
+use std::time::{Duration, Instant};
+
+use wasmtime::component::Resource;
+
+use super::bindings::timing as wit;
+use super::driver::Job;
+use super::http::millis;
+use super::random::uniform;
+use super::state::State;
+use crate::event::{self, EventKind, Interests};
+use crate::stats::shard;
+
+/// The type of a transaction's handle.
+#[expect(unreachable_pub, reason = "the generated bindings re-export it")]
+pub enum Transaction {}
+
+/// A transaction that was begun.
+pub(super) struct Running {
+    name: String,
+    started: Instant,
+    /// How long it took, once it was stopped.
+    took: Option<Duration>,
+}
+
+impl State {
+    async fn sleep(&mut self, time: Duration) -> wasmtime::Result<()> {
+        if !time.is_zero() {
+            self.desk.ask(Job::Sleep(time)).await;
+        }
+        Ok(())
+    }
+
+    /// Stops a transaction's clock and reports it. Only the first stop counts.
+    fn stop_transaction(
+        &mut self,
+        handle: &Resource<Transaction>,
+        failure: Option<&str>,
+    ) -> wasmtime::Result<f64> {
+        let running = self
+            .transactions
+            .get_mut(&handle.rep())
+            .ok_or_else(|| wasmtime::Error::msg("a transaction was used after it was dropped"))?;
+        let first = running.took.is_none();
+        let took = *running.took.get_or_insert_with(|| running.started.elapsed());
+        if first {
+            let run = &self.seat.run;
+            let name = running.name.as_str();
+            shard::with(|shard| shard.transaction(name, took, failure, run.clock().now_ms()));
+            if run.feed.wants(Interests::TRANSACTIONS) {
+                let name = name.into();
+                run.publish(EventKind::Transaction(Box::new(event::Transaction {
+                    origin: self.origin(),
+                    name,
+                    duration: took,
+                    failure: failure.map(Into::into),
+                    tags: self.tags_with(&[]),
+                })));
+            }
+        }
+        Ok(took.as_secs_f64() * 1e3)
+    }
+}
+
+impl wit::Host for State {
+    fn now_ms(&mut self) -> wasmtime::Result<f64> {
+        Ok(self.seat.run.clock().elapsed().as_secs_f64() * 1e3)
+    }
+
+    fn wall_clock_ms(&mut self) -> wasmtime::Result<f64> {
+        Ok(self.seat.run.clock().now_ms())
+    }
+
+    async fn sleep_ms(&mut self, duration_ms: f64) -> wasmtime::Result<()> {
+        self.sleep(millis(duration_ms)).await
+    }
+
+    async fn sleep_between_ms(&mut self, min_ms: f64, max_ms: f64) -> wasmtime::Result<()> {
+        let (min, max) = (millis(min_ms), millis(max_ms));
+        let spread = max.saturating_sub(min).mul_f64(uniform(&mut self.random));
+        self.sleep(min + spread).await
+    }
+
+    async fn pace_ms(&mut self, period_ms: f64) -> wasmtime::Result<()> {
+        let left = millis(period_ms).saturating_sub(self.iteration_started.elapsed());
+        self.sleep(left).await
+    }
+}
+
+impl wit::HostTransaction for State {
+    fn new(&mut self, name: String) -> wasmtime::Result<Resource<Transaction>> {
+        let handle = self.next_transaction;
+        self.next_transaction = handle.wrapping_add(1);
+        self.transactions.insert(handle, Running { name, started: Instant::now(), took: None });
+        Ok(Resource::new_own(handle))
+    }
+
+    fn finish_ms(&mut self, handle: Resource<Transaction>) -> wasmtime::Result<f64> {
+        self.stop_transaction(&handle, None)
+    }
+
+    fn fail_ms(&mut self, handle: Resource<Transaction>, message: String) -> wasmtime::Result<f64> {
+        self.stop_transaction(&handle, Some(&message))
+    }
+
+    fn drop(&mut self, handle: Resource<Transaction>) -> wasmtime::Result<()> {
+        let dropped = self.transactions.remove(&handle.rep());
+        if let Some(Running { name, took: None, .. }) = dropped {
+            self.warn(&format!("the transaction `{name}` was dropped before it was finished"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,209 @@
+//! One VU: a script's instance, and a fresh one after a trap.
+
+use std::sync::Arc;
+
+use wasmtime::{Store, UpdateDeadline};
+
+use super::bindings::lifecycle::Hooks;
+use super::bindings::Script;
+use super::driver::{Desk, drive};
+use super::failure::describe;
+use super::state::State;
+use super::Template;
+use crate::http::Client;
+use crate::measure::ScriptError;
+use crate::vu::{Next, Seat, VirtualUser};
+
+/// A virtual user that runs a script.
+pub struct ScriptVu {
+    template: Arc<Template>,
+    seat: Seat,
+    client: Client,
+    desk: Arc<Desk>,
+    /// What `setup` returned.
+    data: Arc<str>,
+    /// How many instances this VU has had.
+    instances: u32,
+    live: Option<Box<Live>>,
+}
+
+/// An instance and its store.
+struct Live {
+    store: Store<State>,
+    script: Script,
+    hooks: Option<Hooks>,
+}
+
+/// Why a call into a guest did not return.
+type Trapped = wasmtime::Error;
+
+impl ScriptVu {
+    /// A VU without an instance: [`start`](VirtualUser::start) makes it.
+    pub fn new(template: Arc<Template>, seat: Seat, client: Client, data: Arc<str>) -> Self {
+        let desk = Arc::new(Desk::new(template.ticks()));
+        Self { template, seat, client, desk, data, instances: 0, live: None }
+    }
+
+    /// Makes the instance, so that the first iteration need not. Does nothing
+    /// if there is one.
+    ///
+    /// # Errors
+    ///
+    /// If the component's own start code fails, or takes too long.
+    pub async fn instantiate(&mut self) -> Result<(), ScriptError> {
+        if self.live.is_some() {
+            return Ok(());
+        }
+        let state = State::new(
+            self.seat.clone(),
+            self.desk.clone(),
+            &self.template.env,
+            self.instances,
+        );
+        self.instances += 1;
+        let mut store = Store::new(&self.template.engine, state);
+        store.limiter(|state| &mut state.memory);
+        let limit = self.template.call_ticks;
+        store.epoch_deadline_callback(move |context| {
+            let desk = &context.data().desk;
+            Ok(if desk.computed() >= limit {
+                UpdateDeadline::Interrupt
+            } else if desk.computed_since_poll() > 0 {
+                UpdateDeadline::Yield(1)
+            } else {
+                // The deadline passed while the guest was waiting.
+                UpdateDeadline::Continue(1)
+            })
+        });
+        store.set_epoch_deadline(1);
+        let instance = {
+            let making = self.template.pre.instantiate_async(&mut store);
+            drive(making, &self.desk, &self.client, &self.seat.run).await
+        };
+        let made = instance.and_then(|instance| {
+            let script = self.template.script.load(&mut store, &instance)?;
+            let hooks = match &self.template.hooks {
+                Some(hooks) => Some(hooks.load(&mut store, &instance)?),
+                None => None,
+            };
+            Ok((script, hooks))
+        });
+        match made {
+            Ok((script, hooks)) => {
+                self.live = Some(Box::new(Live { store, script, hooks }));
+                Ok(())
+            }
+            Err(error) => Err(describe(&error, store.data_mut())),
+        }
+    }
+
+    /// Runs the script's `setup`, if it has one: what it returns.
+    ///
+    /// # Errors
+    ///
+    /// If it returns an error, or traps.
+    pub async fn setup(&mut self) -> Result<Arc<str>, ScriptError> {
+        self.instantiate().await?;
+        let live = self.live.as_mut().expect("an instance was just made");
+        let Some(hooks) = &live.hooks else {
+            return Ok(Arc::default());
+        };
+        live.store.data_mut().begin_iteration(0);
+        live.store.set_epoch_deadline(1);
+        let call = hooks.squall_script_lifecycle().call_setup(&mut live.store);
+        let returned = drive(call, &self.desk, &self.client, &self.seat.run).await;
+        match self.returned(returned)? {
+            Ok(data) => Ok(data.into()),
+            Err(message) => Err(ScriptError::new(message)),
+        }
+    }
+
+    /// Runs the script's `teardown`, if it has one.
+    ///
+    /// # Errors
+    ///
+    /// If it traps.
+    pub async fn teardown(&mut self, data: &str) -> Result<(), ScriptError> {
+        self.instantiate().await?;
+        let live = self.live.as_mut().expect("an instance was just made");
+        let Some(hooks) = &live.hooks else {
+            return Ok(());
+        };
+        live.store.data_mut().begin_iteration(0);
+        live.store.set_epoch_deadline(1);
+        let call = hooks.squall_script_lifecycle().call_teardown(&mut live.store, data);
+        let returned = drive(call, &self.desk, &self.client, &self.seat.run).await;
+        self.returned(returned)
+    }
+
+    /// What a call returned. After a trap the instance cannot be used again
+    /// and is let go.
+    fn returned<T>(&mut self, returned: Result<T, Trapped>) -> Result<T, ScriptError> {
+        let live = self.live.as_mut().expect("a call was made into the instance");
+        match returned {
+            Ok(value) => {
+                live.store.data_mut().end_responses();
+                Ok(value)
+            }
+            Err(error) => {
+                let state = live.store.data_mut();
+                state.end_responses();
+                let failure = describe(&error, state);
+                self.live = None;
+                Err(failure)
+            }
+        }
+    }
+
+    /// Makes an instance and runs `on-start` in it.
+    async fn begin(&mut self) -> Result<(), ScriptError> {
+        self.instantiate().await?;
+        let live = self.live.as_mut().expect("an instance was just made");
+        let Some(hooks) = &live.hooks else {
+            return Ok(());
+        };
+        live.store.data_mut().begin_iteration(0);
+        live.store.set_epoch_deadline(1);
+        let call = hooks.squall_script_lifecycle().call_on_start(&mut live.store, &self.data);
+        let returned = drive(call, &self.desk, &self.client, &self.seat.run).await;
+        self.returned(returned)?.map_err(ScriptError::new)
+    }
+}
+
+impl VirtualUser for ScriptVu {
+    async fn start(&mut self) -> Result<(), ScriptError> {
+        self.begin().await
+    }
+
+    async fn iterate(&mut self, number: u32) -> Result<Next, ScriptError> {
+        if self.live.is_none() {
+            // The instance before trapped: this one starts as the first did.
+            self.begin().await?;
+        }
+        let live = self.live.as_mut().expect("an instance was just made");
+        live.store.data_mut().begin_iteration(number);
+        live.store.set_epoch_deadline(1);
+        let call = live.script.squall_script_user().call_iterate(&mut live.store);
+        let returned = drive(call, &self.desk, &self.client, &self.seat.run).await;
+        let outcome = self.returned(returned)?;
+        let live = self.live.as_mut().expect("the call returned, so the instance lives");
+        let state = live.store.data_mut();
+        state.output.end();
+        let stop = std::mem::take(&mut state.stop_vu);
+        outcome.map_err(ScriptError::new)?;
+        Ok(if stop { Next::StopVu } else { Next::Continue })
+    }
+
+    async fn stop(&mut self) -> Result<(), ScriptError> {
+        let Some(live) = &mut self.live else {
+            return Ok(());
+        };
+        let Some(hooks) = &live.hooks else {
+            return Ok(());
+        };
+        live.store.set_epoch_deadline(1);
+        let call = hooks.squall_script_lifecycle().call_on_stop(&mut live.store);
+        let returned = drive(call, &self.desk, &self.client, &self.seat.run).await;
+        self.returned(returned)
+    }
+}
