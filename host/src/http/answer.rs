@@ -79,7 +79,10 @@ pub enum ErrorKind {
 impl Failure {
     /// A failure in words.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self {
+            kind,
+            message: message.into(),
+        }
     }
 
     /// Sorts one of reqwest's errors into ours.

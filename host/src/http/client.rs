@@ -113,14 +113,24 @@ impl Client {
             Ok(Err(failure)) => Some(failure),
             Err(_) => Some(Failure::new(
                 ErrorKind::Timeout,
-                format!("no complete response within {}", crate::units::Pretty(timeout)),
+                format!(
+                    "no complete response within {}",
+                    crate::units::Pretty(timeout)
+                ),
             )),
         };
         exchange.finish(failure, &self.connects)
     }
 
     async fn exchange(&self, outgoing: Outgoing, exchange: &mut Exchange) -> Result<(), Failure> {
-        let Outgoing { mut method, target, headers, mut body, max_redirects, .. } = outgoing;
+        let Outgoing {
+            mut method,
+            target,
+            headers,
+            mut body,
+            max_redirects,
+            ..
+        } = outgoing;
         let mut headers = headers;
         let mut url = target.url.clone();
         let mut redirects = 0;
@@ -197,10 +207,17 @@ impl Client {
         let too_large = || {
             Failure::new(
                 ErrorKind::Other,
-                format!("the body is larger than {}; use `discard-body`", Size(self.max_body)),
+                format!(
+                    "the body is larger than {}; use `discard-body`",
+                    Size(self.max_body)
+                ),
             )
         };
-        if !discard && response.content_length().is_some_and(|length| length > self.max_body) {
+        if !discard
+            && response
+                .content_length()
+                .is_some_and(|length| length > self.max_body)
+        {
             return Err(too_large());
         }
         // Most bodies come in one piece, which is then not copied.
@@ -209,7 +226,10 @@ impl Client {
         let failed = |error: reqwest::Error| {
             let failure = Failure::from_reqwest(&error);
             match failure.kind {
-                ErrorKind::Other => Failure { kind: ErrorKind::Closed, ..failure },
+                ErrorKind::Other => Failure {
+                    kind: ErrorKind::Closed,
+                    ..failure
+                },
                 _ => failure,
             }
         };
@@ -231,7 +251,11 @@ impl Client {
             }
         }
         exchange.answer.headers = std::mem::take(response.headers_mut());
-        exchange.answer.body = if rest.is_empty() { first } else { rest.freeze() };
+        exchange.answer.body = if rest.is_empty() {
+            first
+        } else {
+            rest.freeze()
+        };
         Ok(())
     }
 }
@@ -242,7 +266,9 @@ fn redirection(response: &reqwest::Response, url: &Url) -> Option<Url> {
         return None;
     }
     let location = response.headers().get(header::LOCATION)?;
-    let mut next = url.join(std::str::from_utf8(location.as_bytes()).ok()?).ok()?;
+    let mut next = url
+        .join(std::str::from_utf8(location.as_bytes()).ok()?)
+        .ok()?;
     if next.fragment().is_none() {
         next.set_fragment(url.fragment());
     }
@@ -301,7 +327,9 @@ impl Exchange {
         answer.sample.phases = Phases {
             connecting: opened.map(|opened| opened.connecting),
             tls: opened.and_then(|opened| opened.tls),
-            waiting: answer.first_byte.map(|first| first.saturating_sub(until_ready)),
+            waiting: answer
+                .first_byte
+                .map(|first| first.saturating_sub(until_ready)),
             receiving: answer
                 .first_byte
                 .filter(|_| failure.is_none())

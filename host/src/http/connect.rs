@@ -51,7 +51,10 @@ impl ConnectLog {
     }
 
     fn push(&self, connection: Opened) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(connection);
     }
 }
 
@@ -59,7 +62,10 @@ impl<S> Layer<S> for ConnectLog {
     type Service = Timed<S>;
 
     fn layer(&self, inner: S) -> Timed<S> {
-        Timed { inner, log: self.clone() }
+        Timed {
+            inner,
+            log: self.clone(),
+        }
     }
 }
 

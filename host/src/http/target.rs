@@ -38,7 +38,10 @@ impl Targets {
     /// Targets for a plan, whose base URL is valid.
     pub fn new(plan: &HttpPlan) -> Self {
         Self {
-            base: plan.base_url.as_deref().and_then(|url| Url::parse(url).ok()),
+            base: plan
+                .base_url
+                .as_deref()
+                .and_then(|url| Url::parse(url).ok()),
             allow_hosts: plan.allow_hosts.as_deref().map(Into::into),
             known: FxHashMap::default(),
         }
@@ -68,7 +71,10 @@ impl Targets {
             }
         })?;
         self.check(&resolved)?;
-        let target = Arc::new(Target { name: self.name(&resolved).into(), url: resolved });
+        let target = Arc::new(Target {
+            name: self.name(&resolved).into(),
+            url: resolved,
+        });
         if self.known.len() >= Self::REMEMBERED {
             self.known.clear();
         }
@@ -105,13 +111,16 @@ impl Targets {
 pub(super) fn check(url: &Url, allow_hosts: Option<&[String]>) -> Result<(), Failure> {
     let invalid = |message| Err(Failure::new(ErrorKind::InvalidRequest, message));
     if !matches!(url.scheme(), "http" | "https") {
-        return invalid(format!("the scheme `{}` is neither `http` nor `https`", url.scheme()));
+        return invalid(format!(
+            "the scheme `{}` is neither `http` nor `https`",
+            url.scheme()
+        ));
     }
     let host = url.host_str().unwrap_or_default();
     match allow_hosts {
-        Some(allowed) if !allowed.iter().any(|allowed| allowed == host) => {
-            invalid(format!("the host `{host}` is not allowed by `--allow-host`"))
-        }
+        Some(allowed) if !allowed.iter().any(|allowed| allowed == host) => invalid(format!(
+            "the host `{host}` is not allowed by `--allow-host`"
+        )),
         _ => Ok(()),
     }
 }

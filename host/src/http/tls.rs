@@ -95,7 +95,9 @@ struct Verifier {
 
 impl fmt::Debug for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Verifier").field("insecure", &self.platform.is_none()).finish()
+        f.debug_struct("Verifier")
+            .field("insecure", &self.platform.is_none())
+            .finish()
     }
 }
 
@@ -155,6 +157,8 @@ impl ServerCertVerifier for Verifier {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }

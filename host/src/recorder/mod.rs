@@ -15,3 +15,19 @@ impl Feed {
     /// x
     pub fn publish(&self, _: Event) {}
 }
+/// x
+#[derive(Debug, Clone)]
+pub struct RecorderOutcome {
+    /// x
+    pub name: String,
+    /// x
+    pub entries_written: u64,
+    /// x
+    pub entries_invalid: u64,
+    /// x
+    pub entries_lost: u64,
+    /// x
+    pub events_dropped: u64,
+    /// x
+    pub failure: Option<String>,
+}

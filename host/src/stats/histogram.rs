@@ -125,21 +125,21 @@ impl Histogram {
             .map(|step| (step.value_iterated_to(), step.count_since_last_iteration()))
     }
 
-    /// The distribution in numbers, each multiplied with `scale`.
-    pub fn distribution(&self, scale: f64) -> Distribution {
+    /// The distribution in numbers, each divided by `unit`.
+    pub fn distribution(&self, unit: f64) -> Distribution {
         Distribution {
             count: self.count(),
-            min: self.min() as f64 * scale,
-            mean: self.mean() * scale,
-            median: self.quantile(0.5) as f64 * scale,
-            quantiles: QUANTILES.map(|quantile| self.quantile(quantile) as f64 * scale),
-            max: self.max() as f64 * scale,
+            min: self.min() as f64 / unit,
+            mean: self.mean() / unit,
+            median: self.quantile(0.5) as f64 / unit,
+            quantiles: QUANTILES.map(|quantile| self.quantile(quantile) as f64 / unit),
+            max: self.max() as f64 / unit,
         }
     }
 
     /// The distribution of recorded times, in milliseconds.
     pub fn times(&self) -> Distribution {
-        self.distribution(1e-3)
+        self.distribution(1e3)
     }
 }
 
@@ -216,7 +216,7 @@ impl Trend {
     /// The distribution in numbers, in the unit of the script.
     pub fn distribution(&self) -> Distribution {
         if self.negative.count() == 0 {
-            return self.positive.distribution(1.0 / Self::SCALE);
+            return self.positive.distribution(Self::SCALE);
         }
         let (below, above) = (self.negative.count(), self.positive.count());
         let sum = self.positive.sum - self.negative.sum;

@@ -80,12 +80,7 @@ pub struct RunContext {
 
 impl RunContext {
     /// The context of a run on one node. `phase` is the conductor's.
-    pub fn new(
-        plan: Arc<Plan>,
-        node: Arc<str>,
-        feed: Feed,
-        phase: watch::Receiver<Phase>,
-    ) -> Self {
+    pub fn new(plan: Arc<Plan>, node: Arc<str>, feed: Feed, phase: watch::Receiver<Phase>) -> Self {
         Self {
             plan,
             node,
@@ -148,7 +143,8 @@ impl RunContext {
 
     /// Publishes an event that happens now.
     pub fn publish(&self, kind: EventKind) {
-        self.feed.publish(self.clock().event(self.node.clone(), kind));
+        self.feed
+            .publish(self.clock().event(self.node.clone(), kind));
     }
 
     /// Takes a message of a script for the run's log. Beyond the run's limit
@@ -159,7 +155,11 @@ impl RunContext {
             return;
         }
         let message = message.into();
-        self.publish(EventKind::Log(Box::new(LogMessage { origin, level, message })));
+        self.publish(EventKind::Log(Box::new(LogMessage {
+            origin,
+            level,
+            message,
+        })));
     }
 
     /// How many messages of scripts went beyond the run's limit.
@@ -182,7 +182,11 @@ pub struct Seat {
 
 impl Seat {
     fn origin(&self, iteration: u32) -> Origin {
-        Origin { scenario: self.scenario.clone(), vu: self.vu, iteration }
+        Origin {
+            scenario: self.scenario.clone(),
+            vu: self.vu,
+            iteration,
+        }
     }
 
     /// Records a failure of the script's own.
@@ -192,7 +196,11 @@ impl Seat {
         if self.run.feed.wants(Interests::SCRIPT_ERRORS) {
             let error = error.clone();
             let origin = self.origin(iteration);
-            self.run.publish(EventKind::ScriptError(Box::new(ScriptFailure { origin, error })));
+            self.run
+                .publish(EventKind::ScriptError(Box::new(ScriptFailure {
+                    origin,
+                    error,
+                })));
         }
     }
 }
@@ -221,7 +229,11 @@ pub async fn play<V: VirtualUser>(vu: &mut V, seat: &Seat, tickets: &impl Ticket
         let flight = InFlight;
         let played = vu.iterate(number).await;
         std::mem::forget(flight);
-        let end = if played.is_ok() { IterationEnd::Passed } else { IterationEnd::Failed };
+        let end = if played.is_ok() {
+            IterationEnd::Passed
+        } else {
+            IterationEnd::Failed
+        };
         let duration = started.elapsed();
         let lag = started.saturating_duration_since(due);
         shard::with(|shard| shard.iteration(end, duration, lag));

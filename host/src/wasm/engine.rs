@@ -90,23 +90,33 @@ impl Ticker {
         let (stop, stopped) = mpsc::channel::<()>();
         let thread = {
             let (ticks, engines) = (ticks.clone(), engines.clone());
-            std::thread::Builder::new().name("squall-ticker".into()).spawn(move || {
-                while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
-                    ticks.fetch_add(1, Ordering::Relaxed);
-                    let engines = engines.lock().unwrap_or_else(PoisonError::into_inner);
-                    engines
-                        .iter()
-                        .filter_map(EngineWeak::upgrade)
-                        .for_each(|engine| engine.increment_epoch());
-                }
-            })?
+            std::thread::Builder::new()
+                .name("squall-ticker".into())
+                .spawn(move || {
+                    while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+                        ticks.fetch_add(1, Ordering::Relaxed);
+                        let engines = engines.lock().unwrap_or_else(PoisonError::into_inner);
+                        engines
+                            .iter()
+                            .filter_map(EngineWeak::upgrade)
+                            .for_each(|engine| engine.increment_epoch());
+                    }
+                })?
         };
-        Ok(Self { ticks, engines, stop: Some(stop), thread: Some(thread) })
+        Ok(Self {
+            ticks,
+            engines,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
     }
 
     /// Advances this engine's epoch from now on.
     pub fn drive(&self, engine: &Engine) {
-        self.engines.lock().unwrap_or_else(PoisonError::into_inner).push(engine.weak());
+        self.engines
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(engine.weak());
     }
 
     /// The count of ticks, for whoever measures by it.

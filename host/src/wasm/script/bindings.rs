@@ -1,8 +1,6 @@
 //! Bindings to `squall:script`. What leaves this file is listed at its end.
 
 mod generated {
-    #![expect(missing_docs, unreachable_pub, reason = "generated code")]
-
     wasmtime::component::bindgen!({
         path: "../wit/script",
         world: "squall:script/script",
@@ -36,8 +34,6 @@ pub(super) use generated::{Script, ScriptIndices};
 /// The optional hooks around the iterations.
 pub(super) mod lifecycle {
     mod generated {
-        #![expect(missing_docs, unreachable_pub, reason = "generated code")]
-
         wasmtime::component::bindgen!({
             path: "../wit/script",
             inline: "package squall:hooks; world hooks { export squall:script/lifecycle@0.1.0; }",
@@ -52,8 +48,6 @@ pub(super) mod lifecycle {
 /// The optional defaults.
 pub(super) mod options {
     mod generated {
-        #![expect(missing_docs, unreachable_pub, reason = "generated code")]
-
         wasmtime::component::bindgen!({
             path: "../wit/script",
             inline: "package squall:probe; world defaults { export squall:script/options@0.1.0; }",

@@ -104,11 +104,13 @@ impl Desk {
     }
 
     fn begin_poll(&self) {
-        self.polled_at.store(self.ticks.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.polled_at
+            .store(self.ticks.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
     fn end_poll(&self) {
-        self.used.fetch_add(self.computed_since_poll(), Ordering::Relaxed);
+        self.used
+            .fetch_add(self.computed_since_poll(), Ordering::Relaxed);
     }
 
     fn put(&self, slot: Slot) {

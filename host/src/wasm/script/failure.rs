@@ -1,17 +1,12 @@
 //! A guest's failures in words: from traps to what the author of a script
 //! wants to read.
 
-use std::fmt::Write;
-
-use wasmtime::{Trap, WasmBacktrace};
+use wasmtime::{FrameInfo, FrameSymbol, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use super::state::State;
 use crate::measure::ScriptError;
 use crate::units::{Bytes, Pretty};
-
-/// At most so many functions of a stack are kept.
-const FRAMES: usize = 30;
 
 /// What went wrong in a call that did not return.
 ///
@@ -24,10 +19,11 @@ pub(super) fn describe(error: &wasmtime::Error, state: &mut State) -> ScriptErro
     let refused = state.memory.refused.take();
     let trap = error.downcast_ref::<Trap>().copied();
     let stack = error.downcast_ref::<WasmBacktrace>().and_then(stack);
-    let message = if let Some(exit) = error.downcast_ref::<I32Exit>() {
-        format!("the script called exit({})", exit.0)
-    } else {
-        match trap {
+    let message =
+        if let Some(exit) = error.downcast_ref::<I32Exit>() {
+            format!("the script called exit({})", exit.0)
+        } else {
+            match trap {
             Some(Trap::Interrupt) => format!(
                 "the script computed for longer than {} in one call (`--iteration-timeout`)",
                 Pretty(limits.iteration_timeout)
@@ -45,50 +41,83 @@ pub(super) fn describe(error: &wasmtime::Error, state: &mut State) -> ScriptErro
             ),
             None => error.root_cause().to_string(),
         }
-    };
+        };
     let stack = match (last_words, stack) {
         (Some(words), Some(stack)) => Some(format!("{words}\n{stack}")),
         (words, stack) => words.or(stack),
     };
-    ScriptError { message: message.into(), stack: stack.map(Into::into) }
+    ScriptError {
+        message: message.into(),
+        stack: stack.map(Into::into),
+    }
 }
 
 /// The line of a guest's last words that says what went wrong.
 fn panic_message(words: &str) -> String {
-    let lines: Vec<&str> = words.lines().filter(|line| !line.trim().is_empty()).collect();
+    let lines: Vec<&str> = words
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect();
     // Rust prints where first, then what, then a note on backtraces.
     if let Some(at) = lines.iter().rposition(|line| line.contains("panicked at")) {
-        let place = lines[at].split_once("panicked at ").map_or(lines[at], |(_, place)| place);
+        let place = lines[at]
+            .split_once("panicked at ")
+            .map_or(lines[at], |(_, place)| place);
         let what = lines.get(at + 1).copied().unwrap_or_default();
         return format!("panicked at {place} {what}").trim_end().to_owned();
     }
     // Python and JavaScript end with what went wrong.
-    lines.last().map_or_else(String::new, |line| (*line).to_owned())
+    lines
+        .last()
+        .map_or_else(String::new, |line| (*line).to_owned())
 }
 
-/// The guest's functions, innermost first, a line each.
+/// The guest's functions, innermost first, a line each. What its language runs
+/// between a failure and the trap is left out, and a function that calls
+/// itself stands there once.
 fn stack(backtrace: &WasmBacktrace) -> Option<String> {
-    let mut text = String::new();
-    for frame in backtrace.frames().iter().take(FRAMES) {
-        let symbol = frame.symbols().first();
-        let name = symbol
-            .and_then(|symbol| symbol.name().map(ToOwned::to_owned))
-            .or_else(|| frame.func_name().map(|name| rustc_demangled(name)))
-            .unwrap_or_else(|| format!("function {}", frame.func_index()));
-        let _ = write!(text, "{}at {name}", if text.is_empty() { "" } else { "\n" });
-        if let Some((file, line)) = symbol.and_then(|symbol| Some((symbol.file()?, symbol.line()?))) {
-            let _ = write!(text, " ({file}:{line})");
+    let frames: Vec<String> = backtrace.frames().iter().map(frame).collect();
+    let own = frames.iter().any(|frame| !is_runtime(frame));
+    let mut lines: Vec<(&str, u32)> = Vec::new();
+    for frame in frames.iter().filter(|frame| !own || !is_runtime(frame)) {
+        match lines.last_mut() {
+            Some((last, times)) if last == frame => *times += 1,
+            _ => lines.push((frame, 1)),
         }
     }
-    (!text.is_empty()).then_some(text)
+    let lines: Vec<String> = lines
+        .into_iter()
+        .map(|(frame, times)| match times {
+            1 => format!("at {frame}"),
+            times => format!("at {frame} ({times} times and more)"),
+        })
+        .collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
-/// A function's name without the hash that Rust's compiler adds.
-fn rustc_demangled(name: &str) -> String {
-    match name.rfind("::h") {
-        Some(at) if name.len() - at == 19 => name[..at].to_owned(),
-        _ => name.to_owned(),
+fn frame(frame: &FrameInfo) -> String {
+    let symbol = frame.symbols().first();
+    let name = symbol
+        .and_then(FrameSymbol::name)
+        .or_else(|| frame.func_name());
+    let name = match name {
+        Some(name) => format!("{:#}", rustc_demangle::demangle(name)),
+        None => format!("function {}", frame.func_index()),
+    };
+    match symbol.and_then(|symbol| Some((symbol.file()?, symbol.line()?))) {
+        Some((file, line)) => format!("{name} ({file}:{line})"),
+        None => name,
     }
+}
+
+/// Whether a function belongs to a language's runtime. Only Rust's has many
+/// between a panic and its trap.
+fn is_runtime(frame: &str) -> bool {
+    const RUNTIME: [&str; 6] = ["std::", "core::", "alloc::", "__rust", "_Exit", "exit_exit"];
+    RUNTIME
+        .iter()
+        .any(|prefix| frame.trim_start_matches('<').starts_with(prefix))
+        || matches!(frame, "abort" | "exit")
 }
 
 #[cfg(test)]
@@ -98,7 +127,10 @@ mod tests {
     #[test]
     fn last_words_become_one_line() {
         let rust = "\nthread 'main' panicked at src/lib.rs:7:5:\nno such item\nnote: run with X";
-        assert_eq!(panic_message(rust), "panicked at src/lib.rs:7:5: no such item");
+        assert_eq!(
+            panic_message(rust),
+            "panicked at src/lib.rs:7:5: no such item"
+        );
         let python = "Traceback (most recent call last):\n  File \"app.py\"\nValueError: no";
         assert_eq!(panic_message(python), "ValueError: no");
     }

@@ -108,7 +108,12 @@ impl Responses {
     const HELD: usize = 4096;
 
     pub(super) fn new(max_bytes: u64) -> Self {
-        Self { first: 0, held: VecDeque::new(), bytes: 0, max_bytes }
+        Self {
+            first: 0,
+            held: VecDeque::new(),
+            bytes: 0,
+            max_bytes,
+        }
     }
 
     fn get(&self, handle: &Resource<Response>) -> wasmtime::Result<&Exchange> {
@@ -118,7 +123,10 @@ impl Responses {
 
     fn get_mut(&mut self, handle: &Resource<Response>) -> wasmtime::Result<&mut Exchange> {
         let at = handle.rep().wrapping_sub(self.first) as usize;
-        self.held.get_mut(at).and_then(Option::as_mut).ok_or_else(gone)
+        self.held
+            .get_mut(at)
+            .and_then(Option::as_mut)
+            .ok_or_else(gone)
     }
 
     fn remove(&mut self, handle: u32) -> Option<Exchange> {
@@ -135,7 +143,11 @@ impl Responses {
     /// Takes the oldest one, if there are more than may be held.
     fn overflow(&mut self) -> Option<Exchange> {
         let full = self.held.len() > Self::HELD || self.bytes > self.max_bytes;
-        if full && self.held.len() > 1 { self.remove(self.first) } else { None }
+        if full && self.held.len() > 1 {
+            self.remove(self.first)
+        } else {
+            None
+        }
     }
 
     fn push(&mut self, exchange: Exchange) -> Resource<Response> {
@@ -192,8 +204,12 @@ impl State {
 
     /// Reports an answer and gives the script a handle on it.
     fn hold(&mut self, answer: Answer, terms: Terms) -> Resource<Response> {
-        let mut exchange =
-            Exchange { answer, terms, json: OnceCell::new(), verdict: Verdict::Caught };
+        let mut exchange = Exchange {
+            answer,
+            terms,
+            json: OnceCell::new(),
+            verdict: Verdict::Caught,
+        };
         if !exchange.terms.catch {
             let failure = by_status(&exchange.answer, &exchange.terms);
             self.report(&mut exchange, failure.as_deref());
@@ -209,7 +225,10 @@ impl State {
     fn report(&self, exchange: &mut Exchange, failure: Option<&str>) {
         exchange.verdict = Verdict::Reported(failure.is_none());
         let Exchange { answer, terms, .. } = exchange;
-        let sample = RequestSample { failed: failure.is_some(), ..answer.sample };
+        let sample = RequestSample {
+            failed: failure.is_some(),
+            ..answer.sample
+        };
         let run = &self.seat.run;
         shard::with(|shard| {
             let id = shard.request_id(&terms.method, &terms.name);
@@ -268,7 +287,12 @@ impl State {
     }
 
     fn parts_any(&self, request: wit::Request) -> (Result<Parts, Failure>, Terms) {
-        let wit::Request { method, url, body, params } = request;
+        let wit::Request {
+            method,
+            url,
+            body,
+            params,
+        } = request;
         let parsed = Method::from_bytes(method.as_bytes()).map_err(|_| (method, ()));
         match parsed {
             Ok(method) => self.parts(Ok(method), url, body, params),
@@ -309,7 +333,10 @@ impl State {
         }
         let parts = (|| {
             let method = method.map_err(|text| {
-                Failure::new(ErrorKind::InvalidRequest, format!("malformed method `{text}`"))
+                Failure::new(
+                    ErrorKind::InvalidRequest,
+                    format!("malformed method `{text}`"),
+                )
             })?;
             let mut headers = HeaderMap::new();
             for (name, value) in params.headers.into_iter().flatten() {
@@ -322,7 +349,9 @@ impl State {
                 target: target?,
                 headers,
                 body,
-                timeout: params.timeout_ms.map_or(self.seat.run.plan.http.timeout, millis),
+                timeout: params
+                    .timeout_ms
+                    .map_or(self.seat.run.plan.http.timeout, millis),
                 max_redirects: params.max_redirects.unwrap_or(10),
                 discard_body: params.discard_body.unwrap_or(false),
             })
@@ -365,7 +394,11 @@ pub(super) fn millis(millis: f64) -> Duration {
     // Longer than a run can take, and short enough to add to a point in time.
     const LONGEST: f64 = 366.0 * 86_400.0;
     // A comparison with NaN is false: it counts as 0.
-    if millis > 0.0 { Duration::from_secs_f64((millis / 1e3).min(LONGEST)) } else { Duration::ZERO }
+    if millis > 0.0 {
+        Duration::from_secs_f64((millis / 1e3).min(LONGEST))
+    } else {
+        Duration::ZERO
+    }
 }
 
 fn tags(tags: Option<Vec<(String, String)>>) -> Vec<Tag> {
@@ -377,7 +410,10 @@ fn tags(tags: Option<Vec<(String, String)>>) -> Vec<Tag> {
 
 fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), Failure> {
     let malformed = || {
-        Failure::new(ErrorKind::InvalidRequest, format!("malformed header `{name}`"))
+        Failure::new(
+            ErrorKind::InvalidRequest,
+            format!("malformed header `{name}`"),
+        )
     };
     let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| malformed())?;
     // Text beyond ASCII goes over the wire as its UTF-8 bytes.
@@ -443,7 +479,8 @@ impl wit::Host for State {
     }
 
     async fn delete(&mut self, url: String, params: Option<wit::Params>) -> Handle {
-        self.one(self.draft(&Method::DELETE, url, None, params)).await
+        self.one(self.draft(&Method::DELETE, url, None, params))
+            .await
     }
 
     async fn post(
@@ -470,7 +507,8 @@ impl wit::Host for State {
         body: Option<wit::Body>,
         params: Option<wit::Params>,
     ) -> Handle {
-        self.one(self.draft(&Method::PATCH, url, body, params)).await
+        self.one(self.draft(&Method::PATCH, url, body, params))
+            .await
     }
 
     async fn send(&mut self, request: wit::Request) -> Handle {
@@ -498,7 +536,9 @@ impl wit::Host for State {
             .into_iter()
             .map(|(sent, terms)| {
                 let answer = match sent {
-                    Ok(()) => answers.next().expect("a batch has an answer to each request"),
+                    Ok(()) => answers
+                        .next()
+                        .expect("a batch has an answer to each request"),
                     Err(failure) => Answer::unsent(failure),
                 };
                 self.hold(answer, terms)
@@ -543,7 +583,9 @@ impl wit::HostPreparedRequest for State {
             .prepared
             .get(handle.rep() as usize)
             .and_then(Option::as_ref)
-            .ok_or_else(|| wasmtime::Error::msg("a prepared request was used after it was dropped"))?;
+            .ok_or_else(|| {
+                wasmtime::Error::msg("a prepared request was used after it was dropped")
+            })?;
         let draft = Draft {
             outgoing: match &prepared.parts {
                 Ok(parts) => Ok(parts.outgoing(&self.default_headers)),
@@ -594,7 +636,12 @@ impl wit::HostResponse for State {
 
     fn url(&mut self, handle: Resource<Response>) -> wasmtime::Result<String> {
         let exchange = self.responses.get(&handle)?;
-        Ok(exchange.answer.url.as_ref().map(|url| url.as_str().to_owned()).unwrap_or_default())
+        Ok(exchange
+            .answer
+            .url
+            .as_ref()
+            .map(|url| url.as_str().to_owned())
+            .unwrap_or_default())
     }
 
     fn header(
@@ -602,14 +649,22 @@ impl wit::HostResponse for State {
         handle: Resource<Response>,
         name: String,
     ) -> wasmtime::Result<Option<String>> {
-        let value = self.responses.get(&handle)?.answer.headers.get(name.as_str());
+        let value = self
+            .responses
+            .get(&handle)?
+            .answer
+            .headers
+            .get(name.as_str());
         Ok(value.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()))
     }
 
     fn headers(&mut self, handle: Resource<Response>) -> wasmtime::Result<Vec<(String, String)>> {
         let headers = &self.responses.get(&handle)?.answer.headers;
         let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-        Ok(headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect())
+        Ok(headers
+            .iter()
+            .map(|(name, value)| (name.as_str().to_owned(), text(value)))
+            .collect())
     }
 
     fn body(&mut self, handle: Resource<Response>) -> wasmtime::Result<Vec<u8>> {
@@ -627,13 +682,22 @@ impl wit::HostResponse for State {
         pointer: String,
     ) -> wasmtime::Result<Option<String>> {
         let exchange = self.responses.get(&handle)?;
-        let parsed = exchange.json.get_or_init(|| serde_json::from_slice(&exchange.answer.body).ok());
+        let parsed = exchange
+            .json
+            .get_or_init(|| serde_json::from_slice(&exchange.answer.body).ok());
         let value = parsed.as_ref().and_then(|json| json.pointer(&pointer));
         Ok(value.map(Value::to_string))
     }
 
     fn duration_ms(&mut self, handle: Resource<Response>) -> wasmtime::Result<f64> {
-        Ok(self.responses.get(&handle)?.answer.sample.duration.as_secs_f64() * 1e3)
+        Ok(self
+            .responses
+            .get(&handle)?
+            .answer
+            .sample
+            .duration
+            .as_secs_f64()
+            * 1e3)
     }
 
     fn first_byte_ms(&mut self, handle: Resource<Response>) -> wasmtime::Result<f64> {
@@ -659,7 +723,11 @@ impl wit::HostResponse for State {
 
 impl State {
     /// Reports a caught request as the script judged it.
-    fn judge(&mut self, handle: &Resource<Response>, failure: Option<&str>) -> wasmtime::Result<()> {
+    fn judge(
+        &mut self,
+        handle: &Resource<Response>,
+        failure: Option<&str>,
+    ) -> wasmtime::Result<()> {
         let exchange = self.responses.get_mut(handle)?;
         match exchange.verdict {
             Verdict::Caught => {
@@ -684,7 +752,9 @@ impl State {
 impl Responses {
     /// Takes a response out for a moment.
     fn lend(&mut self, handle: &Resource<Response>) -> Option<Exchange> {
-        self.held.get_mut(handle.rep().wrapping_sub(self.first) as usize)?.take()
+        self.held
+            .get_mut(handle.rep().wrapping_sub(self.first) as usize)?
+            .take()
     }
 
     fn give_back(&mut self, handle: &Resource<Response>, exchange: Exchange) {

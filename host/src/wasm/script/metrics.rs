@@ -9,7 +9,9 @@ use crate::stats::shard;
 impl State {
     fn add(&mut self, name: &str, kind: MetricKind, value: f64) -> wasmtime::Result<()> {
         if !value.is_finite() {
-            self.warn(&format!("a value of the metric `{name}` is not a finite number: dropped"));
+            self.warn(&format!(
+                "a value of the metric `{name}` is not a finite number: dropped"
+            ));
             return Ok(());
         }
         let run = &self.seat.run;
@@ -17,7 +19,9 @@ impl State {
         if let Err(other) = shard::with(|shard| shard.metric(name, kind, value, now_ms)) {
             let kind = format!("{kind:?}").to_lowercase();
             let first = format!("{:?}", other.0).to_lowercase();
-            self.warn(&format!("the metric `{name}` is a {first}: a use as a {kind} was dropped"));
+            self.warn(&format!(
+                "the metric `{name}` is a {first}: a use as a {kind} was dropped"
+            ));
             return Ok(());
         }
         if run.feed.wants(Interests::SAMPLES) {

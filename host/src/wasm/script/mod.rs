@@ -11,6 +11,7 @@ mod failure;
 mod http;
 mod log;
 mod metrics;
+mod options;
 mod output;
 mod random;
 mod state;
@@ -22,12 +23,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
-use wasmtime::{Engine, InstanceAllocationStrategy, Store};
+use wasmtime::{Engine, InstanceAllocationStrategy};
 
 use self::bindings::lifecycle::HooksIndices;
-use self::bindings::options::DefaultsIndices;
-use self::bindings::{ScriptIndices, execution, http as wit_http, log as wit_log};
-use self::bindings::{metrics as wit_metrics, random as wit_random, timing as wit_timing};
+use self::bindings::{Script, ScriptIndices};
+pub use self::options::default_options;
 use self::state::State;
 pub use self::vu::ScriptVu;
 use super::cache::CompileCache;
@@ -113,7 +113,10 @@ impl Template {
             .instantiate_pre(&compiled)
             .map_err(|error| refused("link", error))?;
         let script = ScriptIndices::new(&pre).map_err(|error| refused("link", error))?;
-        let call_ticks = limits.iteration_timeout.as_nanos().div_ceil(TICK.as_nanos());
+        let call_ticks = limits
+            .iteration_timeout
+            .as_nanos()
+            .div_ceil(TICK.as_nanos());
         Ok(Self {
             engine,
             script,
@@ -139,12 +142,7 @@ impl Template {
 fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-    wit_http::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
-    wit_timing::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
-    wit_metrics::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
-    execution::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
-    wit_random::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
-    wit_log::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+    Script::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
     Ok(linker)
 }
 
@@ -154,7 +152,11 @@ thread_local! {
 
 /// Works on this thread's memory of URLs, made for the plan at its first use.
 fn with_targets<R>(plan: &HttpPlan, f: impl FnOnce(&mut Targets) -> R) -> R {
-    TARGETS.with(|targets| f(targets.borrow_mut().get_or_insert_with(|| Targets::new(plan))))
+    TARGETS.with(|targets| {
+        f(targets
+            .borrow_mut()
+            .get_or_insert_with(|| Targets::new(plan)))
+    })
 }
 
 /// Forgets this thread's memory of URLs: the next run has another plan.

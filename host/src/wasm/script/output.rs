@@ -50,11 +50,17 @@ impl GuestOutput {
     }
 
     pub(super) fn stdout(&self) -> Stream {
-        Stream { output: self.clone(), kind: Kind::Stdout }
+        Stream {
+            output: self.clone(),
+            kind: Kind::Stdout,
+        }
     }
 
     pub(super) fn stderr(&self) -> Stream {
-        Stream { output: self.clone(), kind: Kind::Stderr }
+        Stream {
+            output: self.clone(),
+            kind: Kind::Stderr,
+        }
     }
 
     pub(super) fn begin_iteration(&self, number: u32) {
@@ -103,7 +109,9 @@ impl GuestOutput {
 
     fn log(&self, line: &[u8]) -> String {
         let text = String::from_utf8_lossy(line).trim_end().to_owned();
-        let Shared { seat, iteration, .. } = &*self.0;
+        let Shared {
+            seat, iteration, ..
+        } = &*self.0;
         let origin = Origin {
             scenario: seat.scenario.clone(),
             vu: seat.vu,

@@ -44,7 +44,12 @@ impl State {
     /// A new instance's data. `instance` counts the instances that this VU has
     /// had, so that a fresh one does not repeat the random numbers of the one
     /// it replaces.
-    pub(super) fn new(seat: Seat, desk: Arc<Desk>, env: &[(String, String)], instance: u32) -> Self {
+    pub(super) fn new(
+        seat: Seat,
+        desk: Arc<Desk>,
+        env: &[(String, String)],
+        instance: u32,
+    ) -> Self {
         let plan = &seat.run.plan;
         let stream = |purpose: u64| {
             let vu = u64::from(seat.vu) << 32 | u64::from(instance);
@@ -64,7 +69,10 @@ impl State {
             .build();
         Self {
             random: stream(0),
-            memory: MemoryLimit { limit: plan.limits.vu_memory, refused: None },
+            memory: MemoryLimit {
+                limit: plan.limits.vu_memory,
+                refused: None,
+            },
             responses: Responses::new(plan.limits.vu_memory),
             seat,
             desk,
@@ -120,7 +128,10 @@ impl State {
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
     }
 }
 

@@ -43,7 +43,9 @@ impl State {
             .get_mut(&handle.rep())
             .ok_or_else(|| wasmtime::Error::msg("a transaction was used after it was dropped"))?;
         let first = running.took.is_none();
-        let took = *running.took.get_or_insert_with(|| running.started.elapsed());
+        let took = *running
+            .took
+            .get_or_insert_with(|| running.started.elapsed());
         if first {
             let run = &self.seat.run;
             let name = running.name.as_str();
@@ -92,7 +94,14 @@ impl wit::HostTransaction for State {
     fn new(&mut self, name: String) -> wasmtime::Result<Resource<Transaction>> {
         let handle = self.next_transaction;
         self.next_transaction = handle.wrapping_add(1);
-        self.transactions.insert(handle, Running { name, started: Instant::now(), took: None });
+        self.transactions.insert(
+            handle,
+            Running {
+                name,
+                started: Instant::now(),
+                took: None,
+            },
+        );
         Ok(Resource::new_own(handle))
     }
 
@@ -106,8 +115,13 @@ impl wit::HostTransaction for State {
 
     fn drop(&mut self, handle: Resource<Transaction>) -> wasmtime::Result<()> {
         let dropped = self.transactions.remove(&handle.rep());
-        if let Some(Running { name, took: None, .. }) = dropped {
-            self.warn(&format!("the transaction `{name}` was dropped before it was finished"));
+        if let Some(Running {
+            name, took: None, ..
+        }) = dropped
+        {
+            self.warn(&format!(
+                "the transaction `{name}` was dropped before it was finished"
+            ));
         }
         Ok(())
     }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use wasmtime::{Store, UpdateDeadline};
 
-use super::bindings::lifecycle::Hooks;
+use super::Template;
 use super::bindings::Script;
+use super::bindings::lifecycle::Hooks;
 use super::driver::{Desk, drive};
 use super::failure::describe;
 use super::state::State;
-use super::Template;
 use crate::http::Client;
 use crate::measure::ScriptError;
 use crate::vu::{Next, Seat, VirtualUser};
@@ -39,9 +39,27 @@ type Trapped = wasmtime::Error;
 
 impl ScriptVu {
     /// A VU without an instance: [`start`](VirtualUser::start) makes it.
-    pub fn new(template: Arc<Template>, seat: Seat, client: Client, data: Arc<str>) -> Self {
+    pub fn new(template: Arc<Template>, seat: Seat, client: Client) -> Self {
         let desk = Arc::new(Desk::new(template.ticks()));
-        Self { template, seat, client, desk, data, instances: 0, live: None }
+        Self {
+            template,
+            seat,
+            client,
+            desk,
+            data: Arc::default(),
+            instances: 0,
+            live: None,
+        }
+    }
+
+    /// Hands over what `setup` returned, for `on-start`.
+    pub fn set_data(&mut self, data: Arc<str>) {
+        self.data = data;
+    }
+
+    /// Which VU this is.
+    pub fn seat(&self) -> &Seat {
+        &self.seat
     }
 
     /// Makes the instance, so that the first iteration need not. Does nothing
@@ -90,7 +108,11 @@ impl ScriptVu {
         });
         match made {
             Ok((script, hooks)) => {
-                self.live = Some(Box::new(Live { store, script, hooks }));
+                self.live = Some(Box::new(Live {
+                    store,
+                    script,
+                    hooks,
+                }));
                 Ok(())
             }
             Err(error) => Err(describe(&error, store.data_mut())),
@@ -131,7 +153,9 @@ impl ScriptVu {
         };
         live.store.data_mut().begin_iteration(0);
         live.store.set_epoch_deadline(1);
-        let call = hooks.squall_script_lifecycle().call_teardown(&mut live.store, data);
+        let call = hooks
+            .squall_script_lifecycle()
+            .call_teardown(&mut live.store, data);
         let returned = drive(call, &self.desk, &self.client, &self.seat.run).await;
         self.returned(returned)
     }
@@ -139,7 +163,10 @@ impl ScriptVu {
     /// What a call returned. After a trap the instance cannot be used again
     /// and is let go.
     fn returned<T>(&mut self, returned: Result<T, Trapped>) -> Result<T, ScriptError> {
-        let live = self.live.as_mut().expect("a call was made into the instance");
+        let live = self
+            .live
+            .as_mut()
+            .expect("a call was made into the instance");
         match returned {
             Ok(value) => {
                 live.store.data_mut().end_responses();
@@ -164,7 +191,9 @@ impl ScriptVu {
         };
         live.store.data_mut().begin_iteration(0);
         live.store.set_epoch_deadline(1);
-        let call = hooks.squall_script_lifecycle().call_on_start(&mut live.store, &self.data);
+        let call = hooks
+            .squall_script_lifecycle()
+            .call_on_start(&mut live.store, &self.data);
         let returned = drive(call, &self.desk, &self.client, &self.seat.run).await;
         self.returned(returned)?.map_err(ScriptError::new)
     }
@@ -183,10 +212,16 @@ impl VirtualUser for ScriptVu {
         let live = self.live.as_mut().expect("an instance was just made");
         live.store.data_mut().begin_iteration(number);
         live.store.set_epoch_deadline(1);
-        let call = live.script.squall_script_user().call_iterate(&mut live.store);
+        let call = live
+            .script
+            .squall_script_user()
+            .call_iterate(&mut live.store);
         let returned = drive(call, &self.desk, &self.client, &self.seat.run).await;
         let outcome = self.returned(returned)?;
-        let live = self.live.as_mut().expect("the call returned, so the instance lives");
+        let live = self
+            .live
+            .as_mut()
+            .expect("the call returned, so the instance lives");
         let state = live.store.data_mut();
         state.output.end();
         let stop = std::mem::take(&mut state.stop_vu);
@@ -202,7 +237,9 @@ impl VirtualUser for ScriptVu {
             return Ok(());
         };
         live.store.set_epoch_deadline(1);
-        let call = hooks.squall_script_lifecycle().call_on_stop(&mut live.store);
+        let call = hooks
+            .squall_script_lifecycle()
+            .call_on_stop(&mut live.store);
         let returned = drive(call, &self.desk, &self.client, &self.seat.run).await;
         self.returned(returned)
     }

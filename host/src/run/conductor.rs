@@ -1,0 +1,789 @@
+//! The conductor: one task that owns a run's phase, merges what its threads
+//! measured, and makes its events.
+//!
+//! | phase | begins when | what happens |
+//! |---|---|---|
+//! | starting | the run is called | components, recorders, VUs, `setup` |
+//! | running | every VU is made and `setup` is done | iterations start |
+//! | stopping | the plan's time is over, the user or a script ends the run | iterations under way may end, for the graceful stop; then they are cut |
+//! | finishing | every VU has ended | `teardown`, last statistics, recorders |
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval_at};
+use uuid::Uuid;
+
+use super::engine::{self, Command, Report, Shared};
+use super::{Health, Live, Outcome, Phase, Setup, Stop, preflight};
+use crate::error::{Error, ExitCode, Problem};
+use crate::event::{EventKind, Interests, RunSummary, Stats, StopReason, SystemUsage};
+use crate::executor::Schedule;
+use crate::http::Factory;
+use crate::measure::ScriptError;
+use crate::plan::{Executor, Plan, ScriptSource, Share};
+use crate::recorder::{Feed, RecorderOutcome};
+use crate::stats::names::NameKind;
+use crate::stats::thresholds::{Verdict, judge};
+use crate::stats::{Names, Shard, Snapshot, shard};
+use crate::vu::{RunContext, Seat};
+use crate::wasm::cache::CompileCache;
+use crate::wasm::component::{Source, load_script};
+use crate::wasm::engine::Ticker;
+use crate::wasm::script::{ScriptVu, Template};
+
+/// How often the run looks at itself for the live line.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long recorders may take to write what is left.
+const RECORDERS_FINISH: Duration = Duration::from_secs(10);
+/// This node's name in a run without workers.
+const NODE: &str = "standalone";
+
+/// The script of `squall demo`.
+static DEMO: &[u8] = include_bytes!("../../embedded/demo.wasm");
+
+/// Runs a plan to its end. Blocks the calling thread until then, and starts
+/// threads of its own.
+///
+/// # Errors
+///
+/// If the run cannot start: a component is invalid, the machine is too small,
+/// or the script's `setup` fails. What goes wrong later is in the outcome.
+pub fn run(setup: Setup) -> Result<Outcome, Error> {
+    let Setup {
+        plan,
+        threads,
+        cache_dir,
+        sinks,
+        stop,
+        live,
+    } = setup;
+    let run_id = Uuid::now_v7().to_string();
+    let started = Instant::now();
+    preflight::check(plan.max_vus())?;
+    let ticker = Ticker::start().map_err(no_thread)?;
+    let cache = CompileCache::new(cache_dir);
+    let recorders = start_recorders(&plan, &run_id, sinks, &cache, &ticker)?;
+    let templates = load_scripts(&plan, &cache, &ticker)?;
+    tracing::debug!(elapsed = ?started.elapsed(), "components are loaded");
+
+    let phase = watch::Sender::new(Phase::Starting);
+    let context = Arc::new(RunContext::new(
+        plan.clone(),
+        NODE.into(),
+        recorders.feed.clone(),
+        phase.subscribe(),
+    ));
+    let names = Names::new(plan.limits.names);
+    let shared = Arc::new(Shared {
+        factory: Factory::new(&plan.http, plan.limits.vu_memory),
+        templates,
+        names: names.clone(),
+        running: AtomicU32::new(0),
+    });
+    let (reports_in, reports) = unbounded_channel();
+    let crew = hire(&context, &shared, threads.max(1), &reports_in).map_err(no_thread)?;
+    drop(reports_in);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(4)
+        .build()
+        .map_err(no_thread)?;
+    // `setup` and `teardown` run on this thread, and are measured like VUs.
+    shard::install(Shard::new(names.clone()));
+    let conductor = Conductor {
+        context,
+        shared,
+        crew,
+        reports,
+        phase,
+        stop,
+        live,
+        interval: Snapshot::default(),
+        recent: Snapshot::default(),
+        total: Snapshot::default(),
+        interval_began: started,
+        recent_began: started,
+        started,
+        verdicts: Vec::new(),
+        health: HealthWatch::new(threads.max(1)),
+        never_started: 0,
+        schedules: Arc::new([]),
+        setups: Vec::new(),
+    };
+    let ended = runtime.block_on(conductor.conduct());
+    let ended = match ended {
+        Ok(ended) => ended,
+        Err(error) => {
+            recorders.finish(Duration::from_secs(1));
+            return Err(error);
+        }
+    };
+    let telemetry = recorders.finish(RECORDERS_FINISH);
+    Ok(ended.outcome(run_id, plan, telemetry, &names))
+}
+
+fn no_thread(error: std::io::Error) -> Error {
+    Error::Machine(
+        Problem::new(format!(
+            "the machine gives no thread or event queue: {error}"
+        ))
+        .hint("check the limits on processes and open files: `ulimit -u -n`"),
+    )
+}
+
+/// The recorders of a run and the way to them.
+struct Telemetry {
+    feed: Feed,
+}
+
+impl Telemetry {
+    fn finish(self, _deadline: Duration) -> Vec<RecorderOutcome> {
+        Vec::new()
+    }
+}
+
+fn start_recorders(
+    _plan: &Plan,
+    _run_id: &str,
+    _sinks: Vec<Box<dyn crate::sink::Sink>>,
+    _cache: &CompileCache,
+    _ticker: &Ticker,
+) -> Result<Telemetry, Error> {
+    Ok(Telemetry { feed: Feed::none() })
+}
+
+fn load_scripts(
+    plan: &Plan,
+    cache: &CompileCache,
+    ticker: &Ticker,
+) -> Result<Vec<Arc<Template>>, Error> {
+    let load = |scenario: &crate::plan::Scenario| {
+        let source = match &scenario.script {
+            ScriptSource::File(path) => Source::File(path.clone()),
+            ScriptSource::Demo => Source::Embedded {
+                name: "demo",
+                bytes: DEMO,
+            },
+        };
+        let component = load_script(&source)?;
+        // One more than the VUs: `setup` and `teardown` have an instance too.
+        let slots = scenario.executor.vus().get().saturating_add(1);
+        Template::load(
+            &component,
+            slots,
+            &plan.limits,
+            &scenario.env,
+            cache,
+            ticker,
+        )
+        .map(Arc::new)
+    };
+    plan.scenarios.iter().map(load).collect()
+}
+
+/// A thread that plays VUs, as the conductor sees it.
+struct Hand {
+    commands: UnboundedSender<Command>,
+    thread: Option<JoinHandle<()>>,
+    finished: bool,
+}
+
+/// Deals the VUs out to the threads, one after the other, and starts them.
+fn hire(
+    context: &Arc<RunContext>,
+    shared: &Arc<Shared>,
+    threads: usize,
+    reports: &UnboundedSender<(usize, Report)>,
+) -> std::io::Result<Vec<Hand>> {
+    let mut places: Vec<Vec<engine::Place>> = (0..threads).map(|_| Vec::new()).collect();
+    let mut vu = 0;
+    for (number, scenario) in context.plan.scenarios.iter().enumerate() {
+        let whole = u64::from(scenario.executor.vus().get());
+        for _ in 0..Share::WHOLE.part(whole) {
+            let seat = Seat {
+                run: context.clone(),
+                scenario: scenario.name.clone(),
+                vu: vu + 1,
+            };
+            places[vu as usize % threads].push((number, seat));
+            vu += 1;
+        }
+    }
+    places
+        .into_iter()
+        .filter(|places| !places.is_empty())
+        .enumerate()
+        .map(|(index, places)| {
+            let (commands, theirs) = unbounded_channel();
+            let thread = engine::spawn(index, places, shared.clone(), theirs, reports.clone())?;
+            Ok(Hand {
+                commands,
+                thread: Some(thread),
+                finished: false,
+            })
+        })
+        .collect()
+}
+
+struct Conductor {
+    context: Arc<RunContext>,
+    shared: Arc<Shared>,
+    crew: Vec<Hand>,
+    reports: UnboundedReceiver<(usize, Report)>,
+    phase: watch::Sender<Phase>,
+    stop: watch::Receiver<Stop>,
+    live: watch::Sender<Live>,
+    /// Since the last statistics, since the last look, and since the start.
+    interval: Snapshot,
+    recent: Snapshot,
+    total: Snapshot,
+    interval_began: Instant,
+    recent_began: Instant,
+    /// When iterations began to start.
+    started: Instant,
+    verdicts: Vec<Verdict>,
+    health: HealthWatch,
+    never_started: u32,
+    /// By scenario, once the run has started.
+    schedules: Arc<[Schedule]>,
+    /// By scenario: the VU that ran `setup`, and what it returned.
+    setups: Vec<(ScriptVu, Arc<str>)>,
+}
+
+/// A run that has ended.
+struct Ended {
+    reason: StopReason,
+    summary: RunSummary,
+    exit_code: ExitCode,
+    total: Snapshot,
+    health: Health,
+    log_messages_lost: u64,
+    never_started: u32,
+    vus: u32,
+}
+
+impl Conductor {
+    async fn conduct(mut self) -> Result<Ended, Error> {
+        self.ready().await?;
+        let reason = match self.set_up().await? {
+            None => {
+                self.start();
+                self.watch_over().await
+            }
+            // Nothing has started: there is nothing to wait for.
+            Some(reason) => {
+                let reason = self.stopping(reason);
+                self.cut().await;
+                reason
+            }
+        };
+        self.phase.send_replace(Phase::Finishing);
+        self.show();
+        self.tear_down().await;
+        Ok(self.end(reason))
+    }
+
+    /// Waits until every thread has made its VUs.
+    async fn ready(&mut self) -> Result<(), Error> {
+        self.show();
+        for _ in 0..self.crew.len() {
+            let (index, report) = self.hear().await;
+            if let Report::Ready(Err(error)) = report {
+                self.join(index);
+                return Err(script_failed("the script cannot start", &error));
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs each script's `setup`. An interrupt ends it: the reason.
+    async fn set_up(&mut self) -> Result<Option<StopReason>, Error> {
+        for (number, scenario) in self.context.plan.scenarios.iter().enumerate() {
+            let template = self.shared.templates[number].clone();
+            if !template.has_lifecycle() {
+                continue;
+            }
+            let client = self.shared.factory.client().map_err(Error::Machine)?;
+            let seat = Seat {
+                run: self.context.clone(),
+                scenario: scenario.name.clone(),
+                vu: 0,
+            };
+            let mut vu = ScriptVu::new(template, seat, client);
+            let data = tokio::select! {
+                data = vu.setup() => data,
+                _ = self.stop.wait_for(|stop| *stop != Stop::No) => {
+                    return Ok(Some(StopReason::Interrupted));
+                }
+            };
+            match data {
+                Ok(data) => self.setups.push((vu, data)),
+                Err(error) => return Err(script_failed("`setup` failed", &error)),
+            }
+        }
+        Ok(None)
+    }
+
+    fn start(&mut self) {
+        let clock = self.context.start_clock();
+        self.started = clock.started();
+        (self.interval_began, self.recent_began) = (self.started, self.started);
+        let plan = &self.context.plan;
+        let schedules: Arc<[Schedule]> = plan
+            .scenarios
+            .iter()
+            .map(|scenario| {
+                let run = self.context.clone();
+                Schedule::new(&scenario.executor, Share::WHOLE, self.started, run)
+            })
+            .collect();
+        // A script without hooks has no data.
+        let mut setups = self.setups.iter();
+        let data: Arc<[Arc<str>]> = self
+            .shared
+            .templates
+            .iter()
+            .map(|template| match template.has_lifecycle() {
+                true => setups
+                    .next()
+                    .map(|(_, data)| data.clone())
+                    .unwrap_or_default(),
+                false => Arc::default(),
+            })
+            .collect();
+        self.phase.send_replace(Phase::Running);
+        self.context.publish(EventKind::RunStarted);
+        for hand in &self.crew {
+            // A thread that is gone has panicked; hearing it out tells.
+            let _ = hand.commands.send(Command::Start {
+                schedules: schedules.clone(),
+                data: data.clone(),
+            });
+        }
+        self.schedules = schedules;
+        self.context.publish(EventKind::RampUpFinished {
+            vus: plan.max_vus(),
+        });
+    }
+
+    /// Watches over the run while iterations start: until its end.
+    async fn watch_over(&mut self) -> StopReason {
+        let plan = self.context.plan.clone();
+        let longest = plan
+            .scenarios
+            .iter()
+            .map(|scenario| scenario.executor.max_duration())
+            .max();
+        let end = self.started + longest.expect("a plan has a scenario");
+        let context = self.context.clone();
+        let mut stop = self.stop.clone();
+        let reason = self
+            .until(async {
+                tokio::select! {
+                    () = tokio::time::sleep_until(end.into()) => StopReason::Completed,
+                    reason = context.aborted() => StopReason::Aborted(reason),
+                    () = asked(&mut stop) => StopReason::Interrupted,
+                }
+            })
+            .await;
+        match reason {
+            Some(reason) => self.wind_down(reason).await,
+            None => {
+                let reason = self.context.abort_reason().map(StopReason::Aborted);
+                self.stopping(reason.unwrap_or(StopReason::Completed))
+            }
+        }
+    }
+
+    /// No new iterations: lets those under way end, and cuts them when the
+    /// graceful stop is over or the user asks again.
+    async fn wind_down(&mut self, reason: StopReason) -> StopReason {
+        let reason = self.stopping(reason);
+        let limit = Instant::now() + self.context.plan.graceful_stop;
+        let mut stop = self.stop.clone();
+        let cut = self
+            .until(async {
+                tokio::select! {
+                    () = tokio::time::sleep_until(limit.into()) => {}
+                    _ = stop.wait_for(|stop| *stop == Stop::Now) => {}
+                }
+            })
+            .await;
+        if cut.is_some() {
+            self.cut().await;
+        }
+        reason
+    }
+
+    /// Drops what is still under way, and waits until it is gone.
+    async fn cut(&mut self) {
+        for hand in &self.crew {
+            // A thread that is gone has panicked; hearing it out tells.
+            let _ = hand.commands.send(Command::Cut);
+        }
+        self.until(std::future::pending::<()>()).await;
+    }
+
+    fn stopping(&mut self, reason: StopReason) -> StopReason {
+        self.phase.send_replace(Phase::Stopping);
+        self.context.publish(EventKind::RunStopping(reason.clone()));
+        self.show();
+        reason
+    }
+
+    /// Keeps looking, reporting and sampling until `event` comes, or until
+    /// every thread has finished: then `None`.
+    async fn until<T>(&mut self, event: impl Future<Output = T>) -> Option<T> {
+        let plan = self.context.plan.clone();
+        let every = |period: Duration| {
+            let mut interval = interval_at((Instant::now() + period).into(), period);
+            interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            interval
+        };
+        let mut looks = every(LOOK.min(plan.stats_interval));
+        let mut statistics = every(plan.stats_interval);
+        let mut samples = every(plan.system_interval);
+        let mut event = std::pin::pin!(event);
+        while self.crew.iter().any(|hand| !hand.finished) {
+            tokio::select! {
+                biased;
+                event = &mut event => return Some(event),
+                Some((index, report)) = self.reports.recv() => self.take_in(index, report),
+                _ = statistics.tick() => {
+                    self.collect().await;
+                    self.report_stats();
+                }
+                _ = looks.tick() => {
+                    self.collect().await;
+                    self.show();
+                }
+                _ = samples.tick() => self.sample(),
+            }
+        }
+        None
+    }
+
+    /// Asks every thread for what it measured, and merges it.
+    async fn collect(&mut self) {
+        let mut waiting = 0;
+        for hand in self.crew.iter().filter(|hand| !hand.finished) {
+            if hand.commands.send(Command::Take).is_ok() {
+                waiting += 1;
+            }
+        }
+        while waiting > 0 {
+            let (index, report) = self.hear().await;
+            waiting -= 1;
+            // A thread that finished before it read the command says so, and
+            // nothing more.
+            self.take_in(index, report);
+        }
+    }
+
+    /// The next report. A thread that ends without its last one has panicked,
+    /// which is passed on.
+    async fn hear(&mut self) -> (usize, Report) {
+        match self.reports.recv().await {
+            Some(report) => report,
+            None => {
+                (0..self.crew.len()).for_each(|index| self.join(index));
+                unreachable!("a thread ends with a report or a panic");
+            }
+        }
+    }
+
+    fn take_in(&mut self, index: usize, report: Report) {
+        match report {
+            Report::Taken(snapshot) => self.merge(&snapshot),
+            Report::Finished {
+                rest,
+                never_started,
+            } => {
+                self.merge(&rest);
+                self.never_started += never_started;
+                self.join(index);
+            }
+            Report::Ready(_) => {}
+        }
+    }
+
+    fn join(&mut self, index: usize) {
+        let hand = &mut self.crew[index];
+        hand.finished = true;
+        if let Some(thread) = hand.thread.take()
+            && let Err(panic) = thread.join()
+        {
+            std::panic::resume_unwind(panic);
+        }
+    }
+
+    fn merge(&mut self, snapshot: &Snapshot) {
+        self.interval.merge(snapshot);
+        self.recent.merge(snapshot);
+        self.total.merge(snapshot);
+    }
+
+    /// Judges the thresholds, and reports statistics to whoever asked.
+    fn report_stats(&mut self) {
+        let own = shard::with(Shard::take);
+        self.merge(&own);
+        let now = Instant::now();
+        let stats = self.stats(now);
+        self.interval = Snapshot::default();
+        self.interval_began = now;
+        if self.context.feed.wants(Interests::STATS) {
+            self.context.publish(EventKind::Stats(stats));
+        }
+        self.judge(now);
+    }
+
+    fn stats(&self, now: Instant) -> Arc<Stats> {
+        Arc::new(Stats {
+            vus: self.shared.running.load(Ordering::Relaxed),
+            interval: self.interval.window(now - self.interval_began),
+            total: self.total.window(now - self.started),
+            complete: true,
+        })
+    }
+
+    fn judge(&mut self, now: Instant) {
+        let verdicts = judge(
+            &self.context.plan.thresholds,
+            &self.total,
+            now - self.started,
+        );
+        for (number, verdict) in verdicts.iter().enumerate() {
+            let before = self.verdicts.get(number).is_none_or(|before| before.passed);
+            if before != verdict.passed {
+                self.context
+                    .publish(EventKind::ThresholdChanged(verdict.clone()));
+            }
+        }
+        self.verdicts = verdicts;
+    }
+
+    /// Shows how the run is doing, with the rates since the last time.
+    fn show(&mut self) {
+        let now = Instant::now();
+        let recent = std::mem::take(&mut self.recent).all_requests();
+        let seconds = (now - self.recent_began).as_secs_f64();
+        self.recent_began = now;
+        let plan = &self.context.plan;
+        let all = self.total.requests.values();
+        let (requests, failures) = all.fold((0, 0), |(requests, failures), series| {
+            (requests + series.duration.count(), failures + series.failed)
+        });
+        let by_time = |executor: &Executor| matches!(executor, Executor::ConstantVus { .. });
+        let executors = || plan.scenarios.iter().map(|scenario| &scenario.executor);
+        let phase = *self.phase.borrow();
+        let live = Live {
+            phase,
+            elapsed: if phase == Phase::Starting {
+                Duration::ZERO
+            } else {
+                now - self.started
+            },
+            vus: self.shared.running.load(Ordering::Relaxed),
+            vus_planned: plan.max_vus(),
+            planned: executors().all(by_time).then(|| {
+                executors()
+                    .map(Executor::max_duration)
+                    .max()
+                    .unwrap_or_default()
+            }),
+            iterations: self.total.iterations.finished,
+            iterations_planned: executors()
+                .map(|executor| match executor {
+                    Executor::SharedIterations { iterations, .. } => Some(*iterations),
+                    Executor::ConstantVus { .. } => None,
+                })
+                .sum(),
+            requests,
+            requests_per_s: if seconds > 0.0 {
+                recent.duration.count() as f64 / seconds
+            } else {
+                0.0
+            },
+            failures,
+            p95_ms: recent.duration.quantile(0.95) as f64 / 1e3,
+        };
+        self.live.send_replace(live);
+    }
+
+    fn sample(&mut self) {
+        let _ = &mut self.health;
+    }
+
+    /// Runs each script's `teardown`, also after a run that failed.
+    async fn tear_down(&mut self) {
+        for (mut vu, data) in std::mem::take(&mut self.setups) {
+            let limit = self.context.plan.graceful_stop;
+            let mut stop = self.stop.clone();
+            let failed = tokio::select! {
+                torn = vu.teardown(&data) => torn.err(),
+                () = tokio::time::sleep(limit) => Some(ScriptError::new("`teardown` took too long")),
+                _ = stop.wait_for(|stop| *stop == Stop::Now) => None,
+            };
+            if let Some(error) = failed {
+                vu.seat().script_failed(0, &error);
+            }
+        }
+    }
+
+    /// The last statistics, the verdict and the last event.
+    fn end(mut self, reason: StopReason) -> Ended {
+        // What was asked for and never started is counted, whatever the cause.
+        let dropped = self.schedules.iter().map(Schedule::never_started).sum();
+        shard::with(|shard| shard.dropped_iterations(dropped));
+        self.sample();
+        let now = Instant::now();
+        let own = shard::with(Shard::take);
+        self.merge(&own);
+        let stats = self.stats(now);
+        if self.context.feed.wants(Interests::STATS) {
+            self.context.publish(EventKind::Stats(stats.clone()));
+        }
+        self.judge(now);
+        let vus = self.context.plan.max_vus();
+        let exit_code = match &reason {
+            StopReason::Aborted(_) => ExitCode::Aborted,
+            StopReason::Interrupted => ExitCode::Interrupted,
+            _ if self.never_started == vus => ExitCode::ScriptFailed,
+            _ if self.verdicts.iter().any(|verdict| !verdict.passed) => ExitCode::ThresholdFailed,
+            _ => ExitCode::Passed,
+        };
+        let summary = RunSummary {
+            passed: exit_code == ExitCode::Passed,
+            exit_code: exit_code as u8,
+            reason: reason.clone(),
+            stats,
+            thresholds: self.verdicts,
+        };
+        self.context
+            .publish(EventKind::RunFinished(Arc::new(summary.clone())));
+        Ended {
+            reason,
+            summary,
+            exit_code,
+            total: self.total,
+            health: self.health.health(),
+            log_messages_lost: self.context.log_messages_lost(),
+            never_started: self.never_started,
+            vus,
+        }
+    }
+}
+
+/// Waits until the user asks for the run's end; for ever if nobody can.
+async fn asked(stop: &mut watch::Receiver<Stop>) {
+    if stop.wait_for(|stop| *stop != Stop::No).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+fn script_failed(what: &str, error: &ScriptError) -> Error {
+    let mut text = format!("{what}: {}", error.message);
+    for line in error.stack.iter().flat_map(|stack| stack.lines()) {
+        text.push_str("\n  ");
+        text.push_str(line);
+    }
+    Error::Script(Problem::new(text))
+}
+
+impl Ended {
+    fn outcome(
+        self,
+        run_id: String,
+        plan: Arc<Plan>,
+        telemetry: Vec<RecorderOutcome>,
+        names: &Names,
+    ) -> Outcome {
+        let mut warnings = Vec::new();
+        for kind in NameKind::ALL {
+            let refused = names.refused(kind);
+            if refused > 0 {
+                warnings.push(format!(
+                    "more than {} {}: {refused} uses of the others are counted together as \
+                     `(other)`; give URLs that hold an id a name, or raise `--names`",
+                    names.limit(),
+                    kind.plural(),
+                ));
+            }
+        }
+        if self.log_messages_lost > 0 {
+            warnings.push(format!(
+                "the scripts logged {} messages beyond the run's limit: they were counted, not \
+                 kept (`--log-messages`)",
+                self.log_messages_lost
+            ));
+        }
+        if self.never_started > 0 {
+            warnings.push(format!(
+                "{} of {} VUs could not start",
+                self.never_started, self.vus
+            ));
+        }
+        let lost = telemetry.iter().any(|recorder| {
+            recorder.failure.is_some() || recorder.events_dropped + recorder.entries_lost > 0
+        });
+        let exit_code = match self.exit_code {
+            ExitCode::Passed if lost => ExitCode::Incomplete,
+            code => code,
+        };
+        Outcome {
+            run_id,
+            plan,
+            exit_code,
+            duration_histogram: self.total.all_requests().duration,
+            health: self.health,
+            telemetry,
+            warnings,
+            abort_detail: match self.reason {
+                StopReason::Aborted(reason) => Some(reason.to_string()),
+                _ => None,
+            },
+            summary: self.summary,
+        }
+    }
+}
+
+/// What the samples of the process's use come to.
+struct HealthWatch {
+    health: Health,
+    samples: u32,
+}
+
+impl HealthWatch {
+    fn new(threads: usize) -> Self {
+        Self {
+            health: Health {
+                threads,
+                ..Health::default()
+            },
+            samples: 0,
+        }
+    }
+
+    fn take_in(&mut self, usage: &SystemUsage) {
+        let health = &mut self.health;
+        self.samples += 1;
+        health.cpu_mean_percent +=
+            (usage.cpu_percent - health.cpu_mean_percent) / f64::from(self.samples);
+        health.cpu_max_percent = health.cpu_max_percent.max(usage.cpu_percent);
+        health.cores = usage.cores;
+        health.machine_cpu_max_percent = health
+            .machine_cpu_max_percent
+            .max(usage.machine_cpu_percent);
+        health.memory_max_bytes = health.memory_max_bytes.max(usage.memory_bytes);
+        health.open_files_max = health.open_files_max.max(usage.open_files);
+    }
+
+    fn health(self) -> Health {
+        self.health
+    }
+}
