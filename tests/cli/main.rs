@@ -2,3 +2,17 @@
 
 #[path = "../support/mod.rs"]
 mod support;
+
+mod cache;
+mod counts;
+mod demo;
+mod ending;
+mod environment;
+mod inspect;
+mod misbehaving;
+mod outage;
+mod recorders;
+mod refusals;
+mod script;
+mod streams;
+mod thresholds;

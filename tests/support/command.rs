@@ -122,7 +122,7 @@ impl Squall {
         Running {
             described: format!("{:?}", self.command),
             summary: self.summary_file(),
-            folder: self.folder,
+            folder: Some(self.folder),
             started: Instant::now(),
             timeout: self.timeout,
             child,
@@ -140,7 +140,14 @@ fn heed_nothing(command: &mut Command) {
             command.env_remove(name);
         }
     }
-    for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "FORCE_COLOR", "COLUMNS", "RUST_LOG"] {
+    for name in [
+        "NO_COLOR",
+        "CLICOLOR",
+        "CLICOLOR_FORCE",
+        "FORCE_COLOR",
+        "COLUMNS",
+        "RUST_LOG",
+    ] {
         command.env_remove(name);
     }
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("squall-cache");
@@ -150,7 +157,9 @@ fn heed_nothing(command: &mut Command) {
 fn read_aside(mut stream: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
     thread::spawn(move || {
         let mut bytes = Vec::new();
-        stream.read_to_end(&mut bytes).expect("a pipe reads to its end");
+        stream
+            .read_to_end(&mut bytes)
+            .expect("a pipe reads to its end");
         bytes
     })
 }
@@ -159,7 +168,7 @@ fn read_aside(mut stream: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
 pub(crate) struct Running {
     described: String,
     summary: PathBuf,
-    folder: TempDir,
+    folder: Option<TempDir>,
     started: Instant,
     timeout: Duration,
     child: Child,
@@ -182,7 +191,9 @@ impl Running {
     /// What the process holds in memory, in bytes. `None` once it has ended.
     pub(crate) fn resident_bytes(&self) -> Option<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))?;
         let kilobytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
         Some(kilobytes * 1_024)
     }
@@ -218,15 +229,11 @@ impl Running {
             code: status.code(),
             signal: status.signal(),
             elapsed,
+            folder: self.folder.take(),
             described: std::mem::take(&mut self.described),
         };
         assert!(!late, "killed after {:?}{}", self.timeout, outcome.story());
         outcome
-    }
-
-    /// The folder of the invocation's files.
-    pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
     }
 }
 
@@ -247,6 +254,7 @@ pub(crate) struct Outcome {
     pub(crate) signal: Option<i32>,
     pub(crate) elapsed: Duration,
     summary: Option<String>,
+    folder: Option<TempDir>,
     described: String,
 }
 
@@ -272,6 +280,14 @@ impl Outcome {
             _ => panic!("not a JSON object on stdout: {line:?}{}", self.story()),
         };
         self.stdout.lines().map(parse).collect()
+    }
+
+    /// The text of a file of the invocation's own, see `Squall::file`.
+    #[track_caller]
+    pub(crate) fn read(&self, name: &str) -> String {
+        let folder = self.folder.as_ref().expect("it came with the invocation");
+        let text = fs::read_to_string(folder.path().join(name));
+        text.unwrap_or_else(|error| panic!("`{name}`: {error}{}", self.story()))
     }
 
     /// The log entries of one kind, such as `loadtest.run.end`.

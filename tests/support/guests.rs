@@ -34,26 +34,24 @@ fn built(workspace: &Path, name: &str) -> PathBuf {
     file
 }
 
-/// Builds both guest workspaces, once per test process and never in two of them
-/// at a time.
+/// Builds both guest workspaces, once per test process.
 fn build_once() {
     static BUILT: OnceLock<()> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        fs::create_dir_all(folder).expect("the target folder can be written");
-        let lock = File::create(folder.join("guests.lock")).expect("as above");
-        lock.lock().expect("the file system has locks");
-        run_script(&[]);
-    });
+    BUILT.get_or_init(|| run_script(&[]));
 }
 
 /// Checks that the components embedded in the host equal a rebuild.
 pub(crate) fn check_embedded() {
-    build_once();
     run_script(&["--check"]);
 }
 
+/// Runs `ci/guests`, never twice at a time, not even from two test processes.
 fn run_script(args: &[&str]) {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    fs::create_dir_all(folder).expect("the target folder can be written");
+    let lock = File::create(folder.join("guests.lock")).expect("as above");
+    lock.lock().expect("the file system has locks");
+
     let script = repository().join("ci/guests");
     let output = Command::new(&script)
         .args(args)

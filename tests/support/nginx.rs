@@ -111,6 +111,8 @@ pid nginx.pid;
 events {{ worker_connections 4096; }}
 http {{
     access_log access.log;
+    # The line of a request is written before its connection can be seen to close.
+    lingering_close off;
     keepalive_requests 100000000;
     client_body_temp_path body;
     proxy_temp_path proxy;

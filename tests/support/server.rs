@@ -2,12 +2,14 @@
 //!
 //! | route | answer |
 //! |---|---|
-//! | `/`, `/fast` | 200, a few bytes of text |
+//! | `/`, `/fast` | 200, a few bytes of text; `/` may be told to be slow |
 //! | `/status/{code}` | that status |
 //! | `/delay/{ms}` | 200 after so long |
 //! | `/redirect/{n}` | 302 to `/redirect/{n-1}`, at 0 a 200 |
 //! | `/redirect-to?url=` | 302 to that URL |
-//! | `/echo` | the request as JSON: method, path, query, headers, body |
+//! | `/redirect-relative` | 302 to `echo`, without a slash |
+//! | `/echo`, `/echo/{…}` | the request as JSON: method, path, query, headers, body |
+//! | `/reflect` | 200, the request's body under its own content type |
 //! | `/cookies/set?k=v` | 200, sets each pair as a cookie |
 //! | `/cookies` | the cookies that came, as one JSON object |
 //! | `/bytes/{n}` | that many bytes |
@@ -65,6 +67,8 @@ struct Seen {
     arrivals: Mutex<BTreeMap<String, Vec<Instant>>>,
     accepted: AtomicU64,
     open: AtomicUsize,
+    /// How long the front page takes.
+    front_page_ms: AtomicU64,
 }
 
 impl Seen {
@@ -127,6 +131,12 @@ impl Server {
     /// When the requests for `path` came, in order.
     pub(crate) fn arrivals(&self, path: &str) -> Vec<Instant> {
         self.seen.arrivals().get(path).cloned().unwrap_or_default()
+    }
+
+    /// Makes `/` answer only after so long.
+    pub(crate) fn slow_front_page(&self, delay: Duration) {
+        let delay = u64::try_from(delay.as_millis()).expect("no test waits for ages");
+        self.seen.front_page_ms.store(delay, Ordering::SeqCst);
     }
 
     /// How many connections were ever accepted.
@@ -245,7 +255,14 @@ async fn answer(seen: Arc<Seen>, request: Request<Incoming>) -> Result<Answer, C
     let first = segments.next().unwrap_or_default();
     let second = segments.next().unwrap_or_default();
     let answer = match first {
-        "" | "fast" => text(StatusCode::OK, "hello, world\n"),
+        "" => {
+            let delay = seen.front_page_ms.load(Ordering::SeqCst);
+            if delay > 0 {
+                tokio::time::sleep(Duration::from_millis(delay)).await;
+            }
+            text(StatusCode::OK, "hello, world\n")
+        }
+        "fast" => text(StatusCode::OK, "hello, world\n"),
         "status" => match second.parse().ok().map(StatusCode::from_u16) {
             Some(Ok(status)) => text(status, "as you wish\n"),
             _ => text(StatusCode::BAD_REQUEST, "no such status\n"),
@@ -261,7 +278,9 @@ async fn answer(seen: Arc<Seen>, request: Request<Incoming>) -> Result<Answer, C
             Err(_) => text(StatusCode::BAD_REQUEST, "not a number\n"),
         },
         "redirect-to" => redirect(&parameter(&query, "url").unwrap_or_default()),
+        "redirect-relative" => redirect("echo"),
         "echo" => echo(request).await,
+        "reflect" => reflect(request).await,
         "cookies" if second == "set" => set_cookies(&query),
         "cookies" => json_answer(&cookies(&request)),
         "bytes" => bytes_answer(second.parse().unwrap_or(0)),
@@ -336,7 +355,9 @@ async fn echo(request: Request<Incoming>) -> Answer {
         let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
         headers
             .entry(name.as_str())
-            .and_modify(|known| *known = Value::from(format!("{}, {value}", known.as_str().unwrap_or_default())))
+            .and_modify(|known| {
+                *known = Value::from(format!("{}, {value}", known.as_str().unwrap_or_default()))
+            })
             .or_insert(Value::from(value.clone()));
     }
     json_answer(&json!({
@@ -346,6 +367,20 @@ async fn echo(request: Request<Incoming>) -> Answer {
         "headers": headers,
         "body": String::from_utf8_lossy(&body.to_bytes()),
     }))
+}
+
+async fn reflect(request: Request<Incoming>) -> Answer {
+    let (parts, body) = request.into_parts();
+    let Ok(body) = body.collect().await else {
+        return text(StatusCode::BAD_REQUEST, "the body broke off\n");
+    };
+    let mut answer = Response::new(Full::new(body.to_bytes()).boxed_unsync());
+    if let Some(content_type) = parts.headers.get(CONTENT_TYPE) {
+        answer
+            .headers_mut()
+            .insert(CONTENT_TYPE, content_type.clone());
+    }
+    answer
 }
 
 fn set_cookies(query: &str) -> Answer {
@@ -445,7 +480,11 @@ mod tests {
     #[test]
     fn the_server_echoes_a_request() {
         let server = Server::start();
-        let answer = exchange(&server, "PUT /echo?q=1 HTTP/1.1\r\nX-A: b\r\nX-A: c", "body");
+        let answer = exchange(
+            &server,
+            "PUT /echo?q=1 HTTP/1.1\r\nX-A: b\r\nX-A: c",
+            "body",
+        );
         let (_, body) = answer.split_once("\r\n\r\n").expect("a head");
         let echo: Value = serde_json::from_str(body).expect("JSON");
         assert_eq!(echo["method"], "PUT");
@@ -460,7 +499,11 @@ mod tests {
         let server = Server::start();
         let redirected = exchange(&server, "GET /redirect/3 HTTP/1.1", "");
         assert!(redirected.contains("location: /redirect/2"));
-        let elsewhere = exchange(&server, "GET /redirect-to?url=http%3A%2F%2Fa%2Fb HTTP/1.1", "");
+        let elsewhere = exchange(
+            &server,
+            "GET /redirect-to?url=http%3A%2F%2Fa%2Fb HTTP/1.1",
+            "",
+        );
         assert!(elsewhere.contains("location: http://a/b"));
         assert_eq!(exchange(&server, "GET /close HTTP/1.1", ""), "");
         let dripped = exchange(&server, "GET /drip?count=3&interval=1 HTTP/1.1", "");

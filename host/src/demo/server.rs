@@ -286,7 +286,9 @@ mod tests {
 
     #[test]
     fn slow_delays_spread_over_50_to_150_ms() {
-        let delays: HashSet<_> = (0..1_000).map(|turn| slow_delay(turn).as_millis()).collect();
+        let delays: HashSet<_> = (0..1_000)
+            .map(|turn| slow_delay(turn).as_millis())
+            .collect();
         assert_eq!(delays.iter().min(), Some(&50));
         assert_eq!(delays.iter().max(), Some(&150));
         assert_eq!(delays.len(), 101);
