@@ -99,7 +99,7 @@ fn program() -> PathBuf {
         .chain(["/usr/sbin".into(), "/usr/local/sbin".into()])
         .map(|folder| folder.join("nginx"))
         .find(|file| file.is_file())
-        .expect("nginx is not installed: `ci/test` installs it, or `apt-get install nginx-light`")
+        .expect("nginx is not installed: `ci/test` installs it, or `apt-get install nginx`")
 }
 
 fn configuration(address: SocketAddr) -> String {
