@@ -198,7 +198,7 @@ def clients(arguments):
         "wrk": lambda url, n: ["wrk", "-t1", f"-c{n}", f"-d{FOREVER}s", url],
         "oha": lambda url, n: ["oha", "--no-tui", "-c", n, "-z", f"{FOREVER}s", url],
         "hey": lambda url, n: ["hey", "-c", n, "-z", f"{FOREVER}s", url],
-        "ab": lambda url, n: ["ab", "-q", "-k", "-r", "-c", n, "-n", 1_000_000_000, "-s", 60, url],
+        "ab": lambda url, n: ["ab", "-q", "-k", "-r", "-c", n, "-n", 5_000_000, "-s", 60, url],
     }
     if arguments.without_squall:
         del known["squall"]

@@ -97,8 +97,8 @@ fn an_allocation_beyond_the_cap_costs_one_iteration() {
 #[test]
 fn a_leak_up_to_the_cap_costs_one_iteration() {
     let server = Server::start();
-    let squall = harm("allocate-slowly", &server).flag("--vu-memory", "8MiB");
-    let failure = loses_only_its_own("allocate-slowly", 10, squall, &server);
+    let squall = harm("deep-alloc-loop", &server).flag("--vu-memory", "8MiB");
+    let failure = loses_only_its_own("deep-alloc-loop", 10, squall, &server);
     tells(
         &failure,
         &["memory", "unreachable"],

@@ -76,12 +76,15 @@ fn a_component_that_breaks_off_is_refused() {
 
 #[test]
 fn a_script_for_another_version_is_refused() {
-    refused(test_guest("wrong_version"), &["squall:script", "0.1.0"]);
+    refused(
+        test_guest("wrong_version"),
+        &["squall:script", "0.9.0", "0.1.0"],
+    );
 }
 
 #[test]
 fn a_script_with_a_foreign_import_is_refused() {
-    refused(test_guest("forbidden"), &["acme:secrets/vault"]);
+    refused(test_guest("forbidden"), &["acme:secrets/vault@1.0.0"]);
 }
 
 #[test]

@@ -80,9 +80,15 @@ impl Code {
         })
     }
 
-    /// The lines on which `name()` is called without arguments.
+    /// The lines on which the function `name()` is called, without arguments.
+    /// Methods of that name are others' affair.
     pub(crate) fn lines_with_call(&self, name: &str) -> Vec<usize> {
-        self.find(|tokens| matches!(tokens, [(_, first), (_, "("), (_, ")"), ..] if *first == name))
+        let tokens: Vec<_> = tokens(&self.0).collect();
+        let calls = tokens.windows(4).filter(|window| {
+            matches!(window, [(_, before), (_, first), (_, "("), (_, ")")]
+                if *before != "." && *before != "fn" && *first == name)
+        });
+        calls.map(|window| window[1].0).collect()
     }
 
     /// The lines on which an attribute `#[name…]` or `#![name…]` stands.
