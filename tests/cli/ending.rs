@@ -45,11 +45,11 @@ fn a_run_lasts_as_long_as_asked() {
 fn ctrl_c_lets_iterations_finish_and_sums_up() {
     let server = Server::start();
     server.slow_front_page(Duration::from_millis(500));
-    let running = hello(&server)
+    let mut running = hello(&server)
         .flag("--vus", "5")
         .flag("--duration", "60s")
         .start();
-    server.wait_for("/", 10);
+    running.until(&server, "/", 10);
     running.signal(Signal::INT);
     let outcome = running.wait().exited(105);
     assert!(
@@ -75,7 +75,7 @@ fn a_second_ctrl_c_ends_it_at_once() {
         .flag("--vus", "5")
         .flag("--duration", "60s")
         .start();
-    server.wait_for("/", 5);
+    running.until(&server, "/", 5);
     running.signal(Signal::INT);
     // The first is given time to arrive: two at the same moment are one.
     thread::sleep(Duration::from_millis(300));
@@ -88,11 +88,11 @@ fn a_second_ctrl_c_ends_it_at_once() {
 #[test]
 fn a_terminated_run_ends_like_an_interrupted_one() {
     let server = Server::start();
-    let running = hello(&server)
+    let mut running = hello(&server)
         .flag("--vus", "2")
         .flag("--duration", "60s")
         .start();
-    server.wait_for("/", 10);
+    running.until(&server, "/", 10);
     running.signal(Signal::TERM);
     let outcome = running.wait().exited(105);
     assert_eq!(outcome.summary().at("/reason/kind"), "interrupted");

@@ -11,18 +11,18 @@ use crate::support::server::Server;
 #[test]
 fn a_run_outlives_an_outage_and_counts_it() {
     let mut server = Server::start();
-    let running = Squall::script(example("hello"))
+    let mut running = Squall::script(example("hello"))
         .flag("--base-url", server.url(""))
         .flag("--vus", "10")
         .flag("--duration", "100s")
         .start();
-    server.wait_for("/", 500);
+    running.until(&server, "/", 500);
     server.stop();
     let before = server.count("/");
     // Long enough that every VU finds nobody there.
     std::thread::sleep(Duration::from_secs(1));
     server.start_again();
-    server.wait_for("/", before + 500);
+    running.until(&server, "/", before + 500);
     running.signal(Signal::INT);
     let outcome = running.wait().exited(105);
     assert!(

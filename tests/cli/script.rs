@@ -512,6 +512,9 @@ fn a_sleeping_vu_wakes_up_when_the_run_ends() {
         .flag("--graceful-stop", "30s")
         .run()
         .exited(0);
+    let summary = outcome.summary();
+    assert_eq!(summary.at("/reason/kind"), "completed");
+    assert_eq!(summary.count("/iterations/failed"), 0);
     assert!(
         outcome.elapsed < Duration::from_secs(15),
         "{:?}",

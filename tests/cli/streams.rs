@@ -44,12 +44,12 @@ fn stdout_carries_log_entries_and_stderr_the_report() {
 #[test]
 fn a_report_full_of_failures_stays_within_100_columns() {
     let server = Server::start();
-    for case in [
-        "transactions",
-        "metrics",
-        "expect-status",
-        "redirects",
-        "err",
+    for (case, shown) in [
+        ("transactions", "no luck"),
+        ("metrics", "basket"),
+        ("expect-status", "/status/503"),
+        ("redirects", "/redirect/11"),
+        ("err", "the script says no"),
     ] {
         let outcome = Squall::script(test_guest("behaviour"))
             .script_env("CASE", case)
@@ -59,6 +59,11 @@ fn a_report_full_of_failures_stays_within_100_columns() {
             .env("COLUMNS", "100")
             .run()
             .exited(0);
+        assert!(
+            outcome.stderr.contains(shown),
+            "no `{shown}`{}",
+            outcome.story()
+        );
         is_plain_and_narrow(&outcome.stderr);
     }
 }

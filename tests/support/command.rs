@@ -14,6 +14,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::server::Server;
+
 /// How long a run may take before it is killed and its test fails.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
@@ -201,6 +203,24 @@ impl Running {
     /// Whether it has not ended yet.
     pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().expect("it is our child").is_none()
+    }
+
+    /// Waits until the server saw `count` requests for `path` in all.
+    #[track_caller]
+    pub(crate) fn until(&mut self, server: &Server, path: &str, count: u64) {
+        let start = Instant::now();
+        while server.count(path) < count {
+            let seen = server.count(path);
+            assert!(
+                self.is_running(),
+                "it ended after {seen} of {count} requests for `{path}`",
+            );
+            assert!(
+                start.elapsed() < Duration::from_secs(60),
+                "only {seen} of {count} requests for `{path}` came within a minute",
+            );
+            thread::sleep(Duration::from_millis(2));
+        }
     }
 
     /// Waits for its end; kills it and fails if that takes too long.

@@ -148,19 +148,6 @@ impl Server {
     pub(crate) fn open_connections(&self) -> usize {
         self.seen.open.load(Ordering::SeqCst)
     }
-
-    /// Waits until `count` requests came for `path`.
-    pub(crate) fn wait_for(&self, path: &str, count: u64) {
-        let start = Instant::now();
-        while self.count(path) < count {
-            assert!(
-                start.elapsed() < Duration::from_secs(60),
-                "only {} of {count} requests for `{path}` came within a minute",
-                self.count(path),
-            );
-            thread::sleep(Duration::from_millis(2));
-        }
-    }
 }
 
 impl Drop for Server {
