@@ -122,9 +122,7 @@ fn a_timeout_ends_a_request_and_is_measured() {
 #[test]
 fn a_refused_connection_is_a_failed_request_and_no_failed_iteration() {
     let server = Server::start();
-    let nobody = port::listen();
-    let address = nobody.local_addr().expect("a bound socket has one");
-    drop(nobody);
+    let address = port::refusing();
     let squall = case("refused", &server).script_env("REFUSED_URL", &format!("http://{address}/"));
     let summary = passes(squall, 1, 3).summary();
     assert_eq!(summary.count("/all/requests"), 3);

@@ -25,9 +25,7 @@ impl Nginx {
     pub(crate) fn start() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         // Freed just before nginx takes it; nobody is given a port of that range.
-        let listener = port::listen();
-        let address = listener.local_addr().expect("a bound socket has one");
-        drop(listener);
+        let address = port::refusing();
         let config = folder.path().join("nginx.conf");
         fs::write(&config, configuration(address)).expect("the folder is ours");
 

@@ -1,8 +1,9 @@
 //! Ports for servers that have to come back on the port they had.
 
-use std::net::{Ipv4Addr, TcpListener};
-use std::process;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
+use std::{process, thread};
 
 /// Below the range from which the kernel takes ports for outgoing connections:
 /// while a server is down, no client can be given its port, and none can connect
@@ -25,4 +26,26 @@ pub(crate) fn listen() -> TcpListener {
         }
     }
     panic!("no port of 127.0.0.1 from {FIRST} on is free");
+}
+
+/// An address of 127.0.0.1 at which nobody listens.
+pub(crate) fn refusing() -> SocketAddr {
+    let listener = listen();
+    let address = listener.local_addr().expect("a bound socket has one");
+    drop(listener);
+    wait_until_refused(address);
+    address
+}
+
+/// Waits until a closed listener is closed for good: a process that another test
+/// forks in the same moment holds it open until it executes its program.
+pub(crate) fn wait_until_refused(address: SocketAddr) {
+    let start = Instant::now();
+    while TcpStream::connect(address).is_ok() {
+        assert!(
+            start.elapsed() < Duration::from_secs(10),
+            "somebody still listens on {address}",
+        );
+        thread::sleep(Duration::from_millis(1));
+    }
 }

@@ -96,11 +96,12 @@ impl Server {
         format!("http://{}{path}", self.address)
     }
 
-    /// Closes the port and every connection; returns once they are closed.
+    /// Closes every connection and the port; returns once nobody is let in.
     pub(crate) fn stop(&mut self) {
         if let Some(running) = self.running.take() {
             drop(running.stop);
             running.thread.join().expect("the server does not panic");
+            port::wait_until_refused(self.address);
         }
     }
 
