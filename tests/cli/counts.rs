@@ -1,0 +1,201 @@
+//! The figures, held against those of servers that count for themselves.
+
+use serde_json::Value;
+
+use crate::support::command::{Outcome, Squall};
+use crate::support::guests::example;
+use crate::support::nginx::Nginx;
+use crate::support::server::Server;
+
+/// The sum of a number in all `entries` that a test accepts.
+fn sum(entries: &[Value], pointer: &str, accept: impl Fn(&Value) -> bool) -> u64 {
+    let accepted = entries.iter().filter(|entry| accept(entry));
+    let number = |entry: &Value| entry.pointer(pointer).and_then(Value::as_u64);
+    accepted
+        .map(|entry| number(entry).unwrap_or_else(|| panic!("no `{pointer}` in {entry:#}")))
+        .sum()
+}
+
+/// The requests in the log entries of one window (`interval` or `total`).
+fn requests(outcome: &Outcome, window: &str, scope: &str) -> u64 {
+    sum(
+        &outcome.entries("loadtest.request.stats"),
+        "/stats/count",
+        |entry| entry["stats"]["window"] == window && entry["stats"]["scope"] == scope,
+    )
+}
+
+fn iterations(outcome: &Outcome, window: &str) -> u64 {
+    let entries = outcome.entries("loadtest.iteration.stats");
+    sum(&entries, "/iterations/finished", |entry| {
+        entry["iterations"]["window"] == window
+    })
+}
+
+#[test]
+fn the_summary_agrees_with_the_access_log_of_nginx() {
+    let nginx = Nginx::start();
+    let outcome = Squall::script(example("hello"))
+        .flag("--base-url", nginx.url())
+        .flag("--vus", "50")
+        .flag("--iterations", "20000")
+        .flag("--stats-interval", "200ms")
+        .run()
+        .exited(0);
+    let logged = nginx.access_log();
+    assert_eq!(logged.len(), 20_000);
+    assert!(
+        logged
+            .iter()
+            .all(|line| line.contains("\"GET / HTTP/1.1\" 200 13 "))
+    );
+
+    let summary = outcome.summary();
+    assert_eq!(summary.count("/all/requests"), 20_000);
+    assert_eq!(summary.count("/all/failures"), 0);
+    assert_eq!(summary.count("/all/statuses/200"), 20_000);
+    assert_eq!(summary.count("/all/duration/count"), 20_000);
+    assert_eq!(summary.count("/iterations/finished"), 20_000);
+    assert_eq!(summary.count("/iterations/failed"), 0);
+    assert_eq!(summary.count("/iterations/duration/count"), 20_000);
+    assert!(summary.count("/all/received_bytes") >= 20_000 * 13);
+    assert_eq!(summary.at("/passed"), true);
+    let front_page = summary.row("/requests", "/");
+    assert_eq!(front_page["method"], "GET");
+    assert_eq!(front_page["requests"], 20_000);
+    assert_eq!(
+        summary.row("/checks", "the front page is there")["passes"],
+        20_000
+    );
+}
+
+#[test]
+fn interval_lines_add_up_to_the_total_the_summary_and_the_server() {
+    let server = Server::start();
+    let outcome = Squall::script(example("hello"))
+        .flag("--base-url", server.url(""))
+        .flag("--vus", "20")
+        .flag("--duration", "2s")
+        .flag("--stats-interval", "100ms")
+        .run()
+        .exited(0);
+    let counted = server.count("/");
+    assert!(counted > 0);
+    assert_eq!(outcome.summary().count("/all/requests"), counted);
+    for scope in ["total", "endpoint"] {
+        assert_eq!(requests(&outcome, "total", scope), counted, "{scope}");
+        assert_eq!(requests(&outcome, "interval", scope), counted, "{scope}");
+    }
+    let finished = outcome.summary().count("/iterations/finished");
+    assert_eq!(iterations(&outcome, "interval"), finished);
+    assert_eq!(iterations(&outcome, "total"), finished);
+
+    let intervals = outcome.entries("loadtest.request.stats");
+    let is_interval = |entry: &&Value| {
+        entry["stats"]["window"] == "interval" && entry["stats"]["scope"] == "total"
+    };
+    assert!(
+        intervals.iter().filter(is_interval).count() >= 10,
+        "{}",
+        outcome.story()
+    );
+    let end = outcome.entries("loadtest.run.end");
+    assert_eq!(end.len(), 1);
+    assert_eq!(end[0]["test"]["totals"]["requests"], counted);
+    assert_eq!(end[0]["test"]["exit_code"], 0);
+}
+
+#[test]
+fn log_entries_are_numbered_without_a_gap_from_the_start_to_the_end_of_the_run() {
+    let server = Server::start();
+    let outcome = Squall::script(example("hello"))
+        .flag("--base-url", server.url(""))
+        .flag("--vus", "2")
+        .flag("--duration", "1s")
+        .flag("--stats-interval", "100ms")
+        .flag("--system-interval", "200ms")
+        .flag("--tag", "team=checkout")
+        .flag("--test-plan", "a plan")
+        .run()
+        .exited(0);
+    let lines = outcome.lines();
+    for (line, number) in lines.iter().zip(1_u64..) {
+        assert_eq!(line["seq"], number);
+        assert_eq!(line["run"]["plan"], "a plan");
+        assert_eq!(line["run"]["labels"]["team"], "checkout");
+        assert_eq!(line["run"]["id"], lines[0]["run"]["id"]);
+    }
+    assert_eq!(lines[0]["event_name"], "loadtest.run.start");
+    let last = lines.last().expect("lines");
+    assert_eq!(last["event_name"], "loadtest.run.end");
+    assert_eq!(last["run"]["id"], *outcome.summary().at("/run/id"));
+    for name in [
+        "users.ramp_complete",
+        "run.stop_requested",
+        "resource.stats",
+    ] {
+        let entries = outcome.entries(&format!("loadtest.{name}"));
+        assert!(!entries.is_empty(), "no `{name}`{}", outcome.story());
+    }
+}
+
+#[test]
+fn a_shop_full_of_customers_is_counted_as_the_server_counts_it() {
+    let server = Server::start();
+    let outcome = Squall::script(example("shop"))
+        .flag("--base-url", server.url(""))
+        .flag("--vus", "5")
+        .flag("--iterations", "40")
+        .run()
+        .exited(0);
+    let summary = outcome.summary();
+    assert_eq!(
+        summary.count("/iterations/finished"),
+        40,
+        "{}",
+        outcome.story()
+    );
+    assert_eq!(summary.failures(), []);
+    assert_eq!(summary.count("/all/requests"), server.total());
+    for (name, counted) in [
+        ("/login", server.count("/login")),
+        ("/item/[id]", server.count_below("/item/")),
+        ("/basket", server.count("/basket")),
+        ("/checkout", server.count("/checkout")),
+        ("/static/a.css", server.count("/static/a.css")),
+    ] {
+        assert_eq!(
+            summary.row("/requests", name)["requests"],
+            counted,
+            "{name}"
+        );
+    }
+    assert_eq!(server.count("/login"), 5);
+    let orders = server.count("/checkout");
+    assert!(orders > 0);
+    let checkouts = summary.row("/transactions", "checkout");
+    assert_eq!(checkouts["duration"]["count"], orders);
+    assert_eq!(checkouts["failures"], 0);
+    assert!(summary.row("/metrics", "revenue")["value"].as_f64() >= Some(9.5));
+    assert!(
+        summary
+            .rows("/checks")
+            .iter()
+            .all(|check| check["failures"] == 0)
+    );
+    // The script's own options: `http_req_failed` and `checks`.
+    assert_eq!(summary.rows("/thresholds").len(), 2);
+}
+
+#[test]
+fn a_vu_keeps_its_connection() {
+    let server = Server::start();
+    Squall::script(example("hello"))
+        .flag("--base-url", server.url(""))
+        .flag("--vus", "5")
+        .flag("--iterations", "500")
+        .run()
+        .exited(0);
+    assert_eq!(server.total(), 500);
+    assert!(server.accepted() <= 5, "{} connections", server.accepted());
+}

@@ -1,0 +1,18 @@
+//! The real binary against real servers, with real components.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod cache;
+mod counts;
+mod demo;
+mod ending;
+mod environment;
+mod inspect;
+mod misbehaving;
+mod outage;
+mod recorders;
+mod refusals;
+mod script;
+mod streams;
+mod thresholds;

@@ -1,0 +1,171 @@
+//! What squall refuses to run: it says what is wrong with which file or value,
+//! and what to do about it.
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::support::command::{Outcome, Squall, write};
+use crate::support::guests::{example, test_guest};
+
+/// Fails unless `script` is refused with all of `words` in the message.
+#[track_caller]
+fn refused(script: PathBuf, words: &[&str]) {
+    let name = script.file_name().expect("a file").to_owned();
+    let outcome = Squall::script(&script).flag("--iterations", "1").run();
+    says(
+        outcome,
+        104,
+        &[&[name.to_str().expect("UTF-8")], words].concat(),
+    );
+}
+
+/// Fails unless it ended with `code`, nothing on stdout, and all of `words` and a
+/// hint on stderr.
+#[track_caller]
+fn says(outcome: Outcome, code: i32, words: &[&str]) {
+    let outcome = outcome.exited(code);
+    assert_eq!(outcome.stdout, "", "{}", outcome.story());
+    for word in words.iter().chain(&["hint:"]) {
+        assert!(
+            outcome.stderr.contains(word),
+            "no `{word}`{}",
+            outcome.story()
+        );
+    }
+    assert!(!outcome.stderr.contains("panicked"), "{}", outcome.story());
+}
+
+fn file(name: &str, bytes: &[u8]) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = write(folder.path().join(name), bytes);
+    (folder, file)
+}
+
+#[test]
+fn a_missing_file_is_refused() {
+    refused(
+        PathBuf::from("nowhere/missing.wasm"),
+        &["nowhere/missing.wasm"],
+    );
+}
+
+#[test]
+fn a_text_file_is_refused() {
+    let (_folder, file) = file("notes.wasm", b"export default function () {}\n");
+    refused(file, &["component"]);
+}
+
+#[test]
+fn an_empty_file_is_refused() {
+    let (_folder, file) = file("empty.wasm", b"");
+    refused(file, &["component"]);
+}
+
+#[test]
+fn a_core_module_is_refused() {
+    let (_folder, file) = file("core.wasm", b"\0asm\x01\0\0\0");
+    refused(file, &["module", "component"]);
+}
+
+#[test]
+fn a_component_that_breaks_off_is_refused() {
+    let whole = fs::read(example("hello")).expect("it was built");
+    let (_folder, file) = file("half.wasm", &whole[..whole.len() / 2]);
+    refused(file, &["component"]);
+}
+
+#[test]
+fn a_script_for_another_version_is_refused() {
+    refused(
+        test_guest("wrong_version"),
+        &["squall:script", "0.9.0", "0.1.0"],
+    );
+}
+
+#[test]
+fn a_script_with_a_foreign_import_is_refused() {
+    refused(test_guest("forbidden"), &["acme:secrets/vault@1.0.0"]);
+}
+
+#[test]
+fn a_component_that_is_no_script_is_refused() {
+    refused(test_guest("no_user"), &["user"]);
+}
+
+#[test]
+fn a_recorder_is_refused_as_a_script() {
+    refused(example("json"), &["recorder"]);
+}
+
+#[test]
+fn a_script_is_refused_as_a_recorder() {
+    let hello = example("hello");
+    let outcome = Squall::script(&hello)
+        .flag("--iterations", "1")
+        .flag("--recorder", &hello)
+        .run();
+    says(outcome, 104, &["hello.wasm", "recorder"]);
+}
+
+#[test]
+fn all_wrong_flags_are_reported_at_once() {
+    let outcome = Squall::script(example("hello"))
+        .flag("--vus", "many")
+        .flag("--duration", "5 parsecs")
+        .run();
+    says(outcome, 2, &["--vus", "many", "--duration", "5 parsecs"]);
+}
+
+#[test]
+fn all_wrong_variables_are_reported_at_once() {
+    let outcome = Squall::script(example("hello"))
+        .env("SQUALL_VUS", "many")
+        .env("SQUALL_DURATION", "5 parsecs")
+        .run();
+    says(
+        outcome,
+        104,
+        &["SQUALL_VUS", "many", "SQUALL_DURATION", "5 parsecs"],
+    );
+}
+
+#[test]
+fn a_misspelt_flag_is_answered_with_the_right_one() {
+    let outcome = Squall::script(example("hello"))
+        .flag("--vsu", "5")
+        .run()
+        .exited(2);
+    assert!(outcome.stderr.contains("--vus"), "{}", outcome.story());
+    assert_eq!(outcome.stdout, "");
+}
+
+#[test]
+fn a_threshold_that_does_not_parse_is_refused() {
+    let outcome = Squall::script(example("hello"))
+        .flag("--iterations", "1")
+        .flag("--threshold", "http_req_duration: p(95) ~ 500")
+        .run();
+    assert!(matches!(outcome.code, Some(2 | 104)), "{}", outcome.story());
+    let code = outcome.code.unwrap_or_default();
+    says(outcome, code, &["http_req_duration: p(95) ~ 500"]);
+}
+
+#[test]
+fn a_threshold_on_an_unknown_metric_is_refused() {
+    let outcome = Squall::script(example("hello"))
+        .flag("--iterations", "1")
+        .flag("--threshold", "http_req_durations: p(95) < 500")
+        .run();
+    assert!(matches!(outcome.code, Some(2 | 104)), "{}", outcome.story());
+    let code = outcome.code.unwrap_or_default();
+    says(outcome, code, &["http_req_durations", "http_req_duration"]);
+}
+
+#[test]
+fn more_vus_than_the_machine_can_hold_are_refused_with_the_number_that_fits() {
+    let outcome = Squall::script(example("hello"))
+        .flag("--vus", "3000000")
+        .flag("--duration", "1s")
+        .run();
+    says(outcome, 104, &["3000000"]);
+}
