@@ -1,33 +1,163 @@
 //! The port of recorders: what a recorder is, and the queue in front of it.
+//!
+//! Between the run's events and the sinks. The conductor and the VUs publish
+//! events to a [`Feed`], which never blocks; each recorder handles them on a
+//! thread of its own and writes its log entries to its [`Sink`]. A recorder
+//! that is slow loses events, one that fails is left out, and the run notices
+//! neither; both are counted and told in the [`RecorderOutcome`].
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
 use crate::event::{Event, Interests};
-/// x
-#[derive(Debug, Clone)]
-pub struct Feed;
-impl Feed {
-    /// x
-    pub fn none() -> Self {
-        Self
-    }
-    /// x
-    pub fn wants(&self, _: Interests) -> bool {
-        false
-    }
-    /// x
-    pub fn publish(&self, _: Event) {}
+use crate::measure::Tag;
+use crate::sink::Sink;
+
+mod entry;
+mod feed;
+mod task;
+
+pub use feed::Feed;
+pub use task::Recorders;
+
+/// Turns events into log entries. The functions are called one at a time, on
+/// the recorder's own thread, and may take their time.
+pub trait Recorder: Send {
+    /// Begins a run; says which events to deliver beside those of the life
+    /// cycle. Called once, and again after each failure, to begin afresh with
+    /// nothing kept of what was before.
+    ///
+    /// # Errors
+    ///
+    /// If the recorder refuses, or fails. At the first call that ends the run.
+    fn start(&mut self, run: &RunInfo) -> Result<Interests, RecorderError>;
+
+    /// Handles events, in order, and returns log entries: each the text of one
+    /// JSON object.
+    ///
+    /// # Errors
+    ///
+    /// If the recorder fails. Nothing it returned for these events is kept.
+    fn handle(&mut self, events: &[Event]) -> Result<Vec<String>, RecorderError>;
+
+    /// Ends the run, after the last event, and returns what was held back.
+    ///
+    /// # Errors
+    ///
+    /// If the recorder fails.
+    fn finish(&mut self) -> Result<Vec<String>, RecorderError>;
 }
-/// x
+
+/// How a recorder failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RecorderError {
+    /// It said that it cannot start, and why.
+    Refused(String),
+    /// It stopped in the middle of a call: the reason, with the functions that
+    /// led there where they are known.
+    Trapped(String),
+    /// A call took longer than this.
+    TimedOut(Duration),
+}
+
+impl fmt::Display for RecorderError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(reason) => write!(f, "it refused to start: {reason}"),
+            Self::Trapped(reason) => write!(f, "it stopped: {reason}"),
+            Self::TimedOut(limit) => {
+                let limit = crate::units::Pretty(*limit);
+                write!(f, "a call took longer than {limit}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for RecorderError {}
+
+/// The run a recorder is part of.
 #[derive(Debug, Clone)]
-pub struct RecorderOutcome {
-    /// x
+pub struct RunInfo {
+    /// Unique to the run, and the same on every node. Sorts by time.
+    pub run_id: String,
+    /// The name the user gave to the test plan.
+    pub test_plan: String,
+    /// The version of this program.
+    pub host_version: String,
+    /// This node's part in the run.
+    pub role: Role,
+    /// This node's name.
+    pub node: Arc<str>,
+    /// The machine's name.
+    pub hostname: String,
+    /// This process's id.
+    pub process_id: u32,
+    /// The scenarios' names.
+    pub scenarios: Vec<Arc<str>>,
+    /// The tags on the whole run.
+    pub tags: Vec<Tag>,
+    /// How often the aggregates come.
+    pub stats_interval: Duration,
+    /// The resolved plan, as one JSON object.
+    pub plan: String,
+    /// What the user set for the recorder that reads this.
+    pub options: Vec<(String, String)>,
+}
+
+/// A node's part in a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The only node.
+    Standalone,
+    /// The node that steers.
+    Master,
+    /// A node that makes load.
+    Worker,
+}
+
+/// A recorder with all it needs.
+pub struct Setup {
+    /// The name it is reported under.
     pub name: String,
-    /// x
+    /// The recorder.
+    pub recorder: Box<dyn Recorder>,
+    /// Where its log entries go.
+    pub sink: Box<dyn Sink>,
+    /// What the user set for it.
+    pub options: Vec<(String, String)>,
+}
+
+impl fmt::Debug for Setup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Setup")
+            .field("name", &self.name)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What came of a recorder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecorderOutcome {
+    /// Its name.
+    pub name: String,
+    /// Log entries that reached the sink.
     pub entries_written: u64,
-    /// x
+    /// Log entries that were no JSON object, and were left out.
     pub entries_invalid: u64,
-    /// x
+    /// Log entries that the sink did not take.
     pub entries_lost: u64,
-    /// x
+    /// Events that the recorder did not get, or failed to handle.
     pub events_dropped: u64,
-    /// x
+    /// Why it was left out of the rest of the run, or how it failed last.
     pub failure: Option<String>,
+}
+
+impl RecorderOutcome {
+    /// Whether all that the recorder was to record has reached its sink.
+    pub fn is_complete(&self) -> bool {
+        self.entries_invalid + self.entries_lost + self.events_dropped == 0
+            && self.failure.is_none()
+    }
 }

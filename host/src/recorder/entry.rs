@@ -1,0 +1,60 @@
+//! Log entries: checked before they become lines.
+
+use std::borrow::Cow;
+
+/// Checks that an entry is one JSON object and returns it as one line. Says
+/// what is wrong with any other.
+pub(super) fn check(entry: &str) -> Result<Cow<'_, str>, String> {
+    let entry = entry.trim();
+    serde_json::from_str::<serde::de::IgnoredAny>(entry).map_err(|error| error.to_string())?;
+    if !entry.starts_with('{') {
+        return Err("it is not an object".to_owned());
+    }
+    // Inside a JSON string a line break is always escaped, so these are between
+    // the tokens, where a space means the same.
+    if entry.contains(['\n', '\r']) {
+        return Ok(Cow::Owned(entry.replace(['\n', '\r'], " ")));
+    }
+    Ok(Cow::Borrowed(entry))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_pass_and_keep_their_text() {
+        for entry in [
+            "{}",
+            r#"{"b":1.50,"a":"x\ny"}"#,
+            r#"{"nested":{"deep":[1,2]}}"#,
+        ] {
+            assert_eq!(check(entry), Ok(Cow::Borrowed(entry)));
+        }
+    }
+
+    #[test]
+    fn an_entry_over_several_lines_becomes_one() {
+        let line = check("\n{\n  \"a\": 1,\r\n  \"b\": \"x\\ny\"\n}\n").expect("valid");
+        assert!(!line.contains(['\n', '\r']), "{line}");
+        let value: serde_json::Value = serde_json::from_str(&line).expect("valid");
+        assert_eq!(value, serde_json::json!({"a": 1, "b": "x\ny"}));
+    }
+
+    #[test]
+    fn everything_else_is_refused() {
+        for entry in [
+            "",
+            "7",
+            "[1]",
+            "null",
+            "\"{}\"",
+            "{\"a\": broken",
+            "{} {}",
+            "{\"a\":\"x\ny\"}",
+            "{\"a\":1,}",
+        ] {
+            assert!(check(entry).is_err(), "{entry}");
+        }
+    }
+}

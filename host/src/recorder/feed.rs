@@ -1,0 +1,433 @@
+//! The queues between whoever makes events and the recorders.
+//!
+//! One queue for each recorder. It is unbounded by itself and bounded by
+//! counting what is in it, a count for each class of event:
+//!
+//! | class | at most | why |
+//! |---|---|---|
+//! | single measurements | [`MEASUREMENTS`] | a flood, which must push out nothing else |
+//! | aggregates | [`AGGREGATES`] | two in an interval; a recorder so far behind hangs |
+//! | life cycle | – | a handful in a run |
+//!
+//! All share one channel, so their order stays. What finds its class full is
+//! dropped and counted, and [`EventKind::EventsDropped`] stands in the queue
+//! before the next event, which is where the gap is.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+
+use crate::event::{Event, EventKind, Interests};
+
+/// How many single measurements wait for a recorder.
+pub(super) const MEASUREMENTS: usize = 8192;
+
+/// How many aggregates wait for a recorder.
+pub(super) const AGGREGATES: usize = 256;
+
+/// Where events are published. Cloning it gives another handle on the same
+/// recorders.
+#[derive(Clone)]
+pub struct Feed(Arc<Shared>);
+
+struct Shared {
+    /// What any recorder wants.
+    wanted: AtomicU32,
+    queues: Vec<Arc<Queue>>,
+    changing: Mutex<()>,
+}
+
+impl Feed {
+    /// A feed that nobody reads.
+    pub fn none() -> Self {
+        Self::new(Vec::new())
+    }
+
+    pub(super) fn new(queues: Vec<Arc<Queue>>) -> Self {
+        let feed = Self(Arc::new(Shared {
+            wanted: AtomicU32::new(0),
+            queues,
+            changing: Mutex::new(()),
+        }));
+        feed.update();
+        feed
+    }
+
+    /// Whether any recorder wants any of these events: one load. Those who
+    /// publish ask first, and make no event that nobody wants.
+    #[inline]
+    pub fn wants(&self, interests: Interests) -> bool {
+        self.0.wanted.load(Ordering::Relaxed) & interests.0 != 0
+    }
+
+    /// Hands an event to every recorder that wants it. Never blocks.
+    pub fn publish(&self, event: Event) {
+        let interest = event.kind.interest();
+        let mut queues = self
+            .0
+            .queues
+            .iter()
+            .filter(|queue| queue.accepts(interest))
+            .peekable();
+        while let Some(queue) = queues.next() {
+            if queues.peek().is_none() {
+                queue.push(event);
+                return;
+            }
+            queue.push(event.clone());
+        }
+    }
+
+    /// Sets what the recorder behind a queue wants; `None` if it is left out of
+    /// the rest of the run.
+    pub(super) fn set_interests(&self, queue: &Queue, interests: Option<Interests>) {
+        let bits = interests.map_or(0, |interests| interests.0 | Queue::IN_USE);
+        queue.interests.store(bits, Ordering::Relaxed);
+        self.update();
+    }
+
+    fn update(&self) {
+        let _changing = self
+            .0
+            .changing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let wanted = self.0.queues.iter().fold(0, |wanted, queue| {
+            wanted | queue.interests.load(Ordering::Relaxed)
+        });
+        self.0.wanted.store(wanted, Ordering::Relaxed);
+    }
+}
+
+impl fmt::Debug for Feed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Feed")
+            .field("recorders", &self.0.queues.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is sent to a recorder's thread: by everyone who publishes, to the one
+/// thread that holds the [`Inbox`].
+#[derive(Debug)]
+enum Message {
+    Event(Event),
+    /// Nothing comes after it.
+    Finish,
+}
+
+/// The writing end of a recorder's queue.
+#[derive(Debug)]
+pub(super) struct Queue {
+    sender: mpsc::Sender<Message>,
+    /// What the recorder wants, with [`Queue::IN_USE`].
+    interests: AtomicU32,
+    measurements: AtomicUsize,
+    aggregates: AtomicUsize,
+    /// Dropped since the queue last said so.
+    untold: AtomicU64,
+    /// Dropped at all.
+    dropped: AtomicU64,
+}
+
+impl Queue {
+    /// Set while the recorder takes part in the run. No interest uses the bit.
+    const IN_USE: u32 = 1 << 31;
+
+    pub(super) fn new() -> (Arc<Self>, Inbox) {
+        let (sender, receiver) = mpsc::channel();
+        let queue = Arc::new(Self {
+            sender,
+            interests: AtomicU32::new(0),
+            measurements: AtomicUsize::new(0),
+            aggregates: AtomicUsize::new(0),
+            untold: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+        });
+        let inbox = Inbox {
+            receiver,
+            queue: queue.clone(),
+        };
+        (queue, inbox)
+    }
+
+    fn accepts(&self, interest: Interests) -> bool {
+        let wanted = self.interests.load(Ordering::Relaxed);
+        Interests(wanted).contains(Interests(interest.0 | Self::IN_USE))
+    }
+
+    fn push(&self, event: Event) {
+        if let Some((count, limit)) = self.count(&event.kind)
+            && count.fetch_add(1, Ordering::Relaxed) >= limit
+        {
+            count.fetch_sub(1, Ordering::Relaxed);
+            self.untold.fetch_add(1, Ordering::Relaxed);
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        if self.untold.load(Ordering::Relaxed) > 0 {
+            let dropped = self.untold.swap(0, Ordering::Relaxed);
+            if dropped > 0 {
+                self.send(gap_before(&event, dropped));
+            }
+        }
+        self.send(event);
+    }
+
+    fn send(&self, event: Event) {
+        // Without a receiver the recorder has ended, which its outcome tells.
+        let _ = self.sender.send(Message::Event(event));
+    }
+
+    /// Tells the recorder's thread to end once it has come this far.
+    pub(super) fn finish(&self) {
+        let _ = self.sender.send(Message::Finish);
+    }
+
+    /// How many events of the class are waiting, and how many may.
+    fn count(&self, kind: &EventKind) -> Option<(&AtomicUsize, usize)> {
+        match class(kind) {
+            Class::LifeCycle => None,
+            Class::Aggregate => Some((&self.aggregates, AGGREGATES)),
+            Class::Measurement => Some((&self.measurements, MEASUREMENTS)),
+        }
+    }
+
+    /// How many events the recorder did not get.
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// How many events wait, but for those of the life cycle.
+    pub(super) fn waiting(&self) -> u64 {
+        let waiting =
+            self.measurements.load(Ordering::Relaxed) + self.aggregates.load(Ordering::Relaxed);
+        waiting as u64
+    }
+
+    /// Counts events that were lost after they left the queue.
+    pub(super) fn count_dropped(&self, events: u64) {
+        self.dropped.fetch_add(events, Ordering::Relaxed);
+    }
+}
+
+/// The reading end of a recorder's queue.
+pub(super) struct Inbox {
+    receiver: mpsc::Receiver<Message>,
+    queue: Arc<Queue>,
+}
+
+/// Whether there is more to come.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// There may be.
+    More,
+    /// There is not.
+    Finish,
+}
+
+impl Inbox {
+    /// Waits for an event and appends it with those that are behind it, `limit`
+    /// at most. Nothing is appended if the queue ends before.
+    pub(super) fn take(&self, batch: &mut Vec<Event>, limit: usize) -> Next {
+        match self.receiver.recv() {
+            Ok(Message::Event(event)) => self.took(batch, event),
+            Ok(Message::Finish) | Err(mpsc::RecvError) => return Next::Finish,
+        }
+        self.take_more(batch, limit)
+    }
+
+    /// Appends what is there, without waiting.
+    pub(super) fn take_more(&self, batch: &mut Vec<Event>, limit: usize) -> Next {
+        while batch.len() < limit {
+            match self.receiver.try_recv() {
+                Ok(Message::Event(event)) => self.took(batch, event),
+                Ok(Message::Finish) | Err(mpsc::TryRecvError::Disconnected) => return Next::Finish,
+                Err(mpsc::TryRecvError::Empty) => break,
+            }
+        }
+        Next::More
+    }
+
+    fn took(&self, batch: &mut Vec<Event>, event: Event) {
+        if let Some((count, _)) = self.queue.count(&event.kind) {
+            count.fetch_sub(1, Ordering::Relaxed);
+        }
+        batch.push(event);
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Class {
+    LifeCycle,
+    Aggregate,
+    Measurement,
+}
+
+pub(super) fn class(kind: &EventKind) -> Class {
+    match kind {
+        EventKind::Stats(_) | EventKind::System(_) => Class::Aggregate,
+        kind if kind.interest() == Interests::default() => Class::LifeCycle,
+        _ => Class::Measurement,
+    }
+}
+
+/// Says that events were dropped before `event`.
+pub(super) fn gap_before(event: &Event, dropped: u64) -> Event {
+    Event {
+        time_ms: event.time_ms,
+        elapsed: event.elapsed,
+        node: event.node.clone(),
+        kind: EventKind::EventsDropped(dropped),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::event::{Check, Origin, SystemUsage};
+
+    pub(crate) fn event(kind: EventKind) -> Event {
+        Event {
+            time_ms: 1.0,
+            elapsed: Duration::ZERO,
+            node: "standalone".into(),
+            kind,
+        }
+    }
+
+    pub(crate) fn check(number: u32) -> Event {
+        event(EventKind::Check(Box::new(Check {
+            origin: Origin {
+                scenario: "default".into(),
+                vu: number,
+                iteration: 0,
+            },
+            name: "ok".into(),
+            passed: true,
+            tags: Vec::new(),
+        })))
+    }
+
+    pub(crate) fn system() -> Event {
+        event(EventKind::System(SystemUsage::default()))
+    }
+
+    fn feed(interests: Interests) -> (Feed, Arc<Queue>, Inbox) {
+        let (queue, inbox) = Queue::new();
+        let feed = Feed::new(vec![queue.clone()]);
+        feed.set_interests(&queue, Some(interests));
+        (feed, queue, inbox)
+    }
+
+    fn taken(inbox: &Inbox) -> Vec<Event> {
+        let mut batch = Vec::new();
+        inbox.take_more(&mut batch, usize::MAX);
+        batch
+    }
+
+    #[test]
+    fn only_what_is_wanted_is_delivered() {
+        let (feed, queue, inbox) = feed(Interests::CHECKS);
+        assert!(feed.wants(Interests::CHECKS));
+        assert!(!feed.wants(Interests::REQUESTS));
+        feed.publish(check(1));
+        feed.publish(system());
+        feed.publish(event(EventKind::RunStarted));
+        assert_eq!(taken(&inbox).len(), 2);
+        assert_eq!(queue.dropped(), 0);
+
+        feed.set_interests(&queue, None);
+        assert!(!feed.wants(Interests::CHECKS));
+        feed.publish(event(EventKind::RunStarted));
+        assert_eq!(taken(&inbox).len(), 0);
+    }
+
+    #[test]
+    fn nobody_wants_anything_of_no_recorder() {
+        let feed = Feed::none();
+        assert!(!feed.wants(Interests(u32::MAX)));
+        feed.publish(check(1));
+    }
+
+    #[test]
+    fn each_recorder_gets_its_own() {
+        let (first, first_inbox) = Queue::new();
+        let (second, second_inbox) = Queue::new();
+        let feed = Feed::new(vec![first.clone(), second.clone()]);
+        feed.set_interests(&first, Some(Interests::CHECKS));
+        feed.set_interests(&second, Some(Interests::CHECKS.with(Interests::SYSTEM)));
+        feed.publish(check(1));
+        feed.publish(system());
+        assert_eq!(taken(&first_inbox).len(), 1);
+        assert_eq!(taken(&second_inbox).len(), 2);
+    }
+
+    #[test]
+    fn a_flood_is_dropped_and_counted_where_the_gap_is() {
+        let (feed, queue, inbox) = feed(Interests::CHECKS.with(Interests::SYSTEM));
+        for number in 0..MEASUREMENTS as u32 + 7 {
+            feed.publish(check(number));
+        }
+        // These have room of their own.
+        feed.publish(system());
+        feed.publish(event(EventKind::RunStarted));
+        assert_eq!(queue.dropped(), 7);
+
+        let events = taken(&inbox);
+        assert_eq!(events.len(), MEASUREMENTS + 3);
+        let kinds: Vec<_> = events[MEASUREMENTS..].iter().map(|e| &e.kind).collect();
+        assert!(
+            matches!(
+                kinds[..],
+                [
+                    EventKind::EventsDropped(7),
+                    EventKind::System(_),
+                    EventKind::RunStarted
+                ]
+            ),
+            "{kinds:?}"
+        );
+        // There is room again.
+        feed.publish(check(0));
+        assert_eq!(taken(&inbox).len(), 1);
+        assert_eq!(queue.dropped(), 7);
+    }
+
+    #[test]
+    fn a_recorder_that_hangs_does_not_hoard_aggregates() {
+        let (feed, queue, inbox) = feed(Interests::SYSTEM);
+        for _ in 0..AGGREGATES + 5 {
+            feed.publish(system());
+        }
+        assert_eq!(queue.dropped(), 5);
+        assert_eq!(queue.waiting(), AGGREGATES as u64);
+        assert_eq!(taken(&inbox).len(), AGGREGATES);
+    }
+
+    #[test]
+    fn nothing_is_lost_or_counted_twice_when_many_publish() {
+        let (feed, queue, inbox) = feed(Interests::CHECKS);
+        const EACH: u64 = 20_000;
+        let mut batch = Vec::new();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..EACH).for_each(|_| feed.publish(check(0))));
+            }
+        });
+        queue.finish();
+        while inbox.take(&mut batch, usize::MAX) != Next::Finish {}
+        let told: u64 = batch
+            .iter()
+            .map(|event| match event.kind {
+                EventKind::EventsDropped(count) => count,
+                _ => 1,
+            })
+            .sum();
+        let untold = queue.untold.load(Ordering::Relaxed);
+        assert_eq!(told + untold, 4 * EACH);
+        assert_eq!(queue.waiting(), 0);
+    }
+}

@@ -1,0 +1,778 @@
+//! The threads of the recorders.
+//!
+//! Each recorder has an OS thread, so that neither a slow recorder nor a
+//! blocked sink is felt by anyone else. What a thread does with a batch:
+//!
+//! | the recorder | then |
+//! |---|---|
+//! | returns entries | they are checked and written, a line each |
+//! | fails | it starts afresh, and gets the batch again without the single measurements, which are counted as dropped |
+//! | fails with that too | it starts afresh, and the batch is counted as dropped |
+//! | has no restart left, or its sink fails | it is left out of the rest of the run |
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::feed::{Class, Inbox, Next, Queue, class, gap_before};
+use super::{Feed, Recorder, RecorderError, RecorderOutcome, RunInfo, Setup, entry};
+use crate::error::{Error, Problem};
+use crate::event::{Event, EventKind};
+use crate::sink::Sink;
+use crate::units::Pretty;
+
+/// How many events a recorder gets at once.
+const BATCH: usize = 512;
+
+/// How long a recorder that has caught up waits before it takes the next single
+/// measurements, so that not each of them wakes its thread.
+const LINGER: Duration = Duration::from_millis(5);
+
+/// How often a recorder starts afresh after a failure.
+const RESTARTS: u32 = 3;
+
+/// The recorders of a run. Dropping them ends them without their `finish`, and
+/// writes nothing more.
+#[derive(Debug)]
+pub struct Recorders {
+    tasks: Vec<Task>,
+}
+
+impl Recorders {
+    /// Starts the recorders, each on its thread, and waits until all have
+    /// started.
+    ///
+    /// # Errors
+    ///
+    /// If one of them refuses or fails to start.
+    pub fn start(setups: Vec<Setup>, run: &RunInfo) -> Result<(Self, Feed), Error> {
+        let (queues, inboxes): (Vec<_>, Vec<_>) = setups.iter().map(|_| Queue::new()).unzip();
+        let feed = Feed::new(queues.clone());
+        let mut recorders = Self { tasks: Vec::new() };
+        let mut starting = Vec::new();
+        for ((setup, queue), inbox) in setups.into_iter().zip(queues).zip(inboxes) {
+            let tally = Arc::new(Tally::default());
+            let worker = Worker {
+                name: setup.name.clone(),
+                recorder: setup.recorder,
+                sink: setup.sink,
+                run: RunInfo {
+                    options: setup.options,
+                    ..run.clone()
+                },
+                feed: feed.clone(),
+                queue: queue.clone(),
+                inbox,
+                tally: tally.clone(),
+                restarts: RESTARTS,
+            };
+            let (started, is_started) = mpsc::channel();
+            let (done, is_done) = mpsc::channel();
+            let thread = thread::Builder::new()
+                .name(format!("recorder-{}", setup.name))
+                .spawn(move || {
+                    worker.run(&started);
+                    drop(done);
+                })
+                .map_err(|error| {
+                    Error::Machine(Problem::new(format!(
+                        "cannot start a thread for the recorder `{}`: {error}",
+                        setup.name
+                    )))
+                })?;
+            starting.push(is_started);
+            recorders.tasks.push(Task {
+                name: setup.name,
+                queue,
+                tally,
+                is_done,
+                thread: Some(thread),
+            });
+        }
+        for (task, is_started) in recorders.tasks.iter().zip(starting) {
+            let result = is_started
+                .recv()
+                .unwrap_or_else(|_| Err(RecorderError::Trapped("its thread panicked".to_owned())));
+            result.map_err(|error| {
+                Error::Component(Problem::new(format!(
+                    "the recorder `{}` cannot be used: {error}",
+                    task.name
+                )))
+            })?;
+        }
+        Ok((recorders, feed))
+    }
+
+    /// Lets the recorders come to the end of their queues and finish, and says
+    /// what came of them, in the order in which they were given. Blocks until
+    /// all have ended, `patience` at most; what is then left is counted, and
+    /// nothing more is written.
+    pub fn finish(mut self, patience: Duration) -> Vec<RecorderOutcome> {
+        let deadline = Instant::now() + patience;
+        for task in &self.tasks {
+            task.queue.finish();
+        }
+        self.tasks
+            .iter_mut()
+            .map(|task| task.outcome(deadline, patience))
+            .collect()
+    }
+}
+
+impl Drop for Recorders {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.tally.abandoned.store(true, Ordering::Relaxed);
+            task.queue.finish();
+        }
+    }
+}
+
+/// The near end of a recorder's thread.
+#[derive(Debug)]
+struct Task {
+    name: String,
+    queue: Arc<Queue>,
+    tally: Arc<Tally>,
+    /// Hangs up when the thread has ended.
+    is_done: mpsc::Receiver<()>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Task {
+    fn outcome(&mut self, deadline: Instant, patience: Duration) -> RecorderOutcome {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let mut unhandled = 0;
+        if let Err(mpsc::RecvTimeoutError::Timeout) = self.is_done.recv_timeout(left) {
+            self.tally.abandoned.store(true, Ordering::Relaxed);
+            unhandled = self.queue.waiting() + self.tally.in_hand.load(Ordering::Relaxed);
+            self.tally
+                .fail(format!("it did not finish within {}", Pretty(patience)));
+        } else if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            unhandled = self.queue.waiting() + self.tally.in_hand.load(Ordering::Relaxed);
+            self.tally.fail("its thread panicked".to_owned());
+        }
+        let tally = &self.tally;
+        let entries_written = tally.written.load(Ordering::Relaxed);
+        let failure = tally.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        RecorderOutcome {
+            name: self.name.clone(),
+            entries_written,
+            entries_invalid: tally.invalid.load(Ordering::Relaxed),
+            entries_lost: tally.valid.load(Ordering::Relaxed) - entries_written,
+            events_dropped: self.queue.dropped() + unhandled,
+            failure: failure.clone(),
+        }
+    }
+}
+
+/// What a recorder's thread has done so far; read when it is over or given up.
+#[derive(Debug, Default)]
+struct Tally {
+    /// Entries that were to be written.
+    valid: AtomicU64,
+    written: AtomicU64,
+    invalid: AtomicU64,
+    /// Events the recorder is handling now.
+    in_hand: AtomicU64,
+    failure: Mutex<Option<String>>,
+    /// Set when nobody waits for the thread any more: it writes nothing from
+    /// then on.
+    abandoned: AtomicBool,
+}
+
+impl Tally {
+    fn fail(&self, failure: String) {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
+    }
+}
+
+/// What a recorder's thread owns.
+struct Worker {
+    name: String,
+    recorder: Box<dyn Recorder>,
+    sink: Box<dyn Sink>,
+    run: RunInfo,
+    feed: Feed,
+    queue: Arc<Queue>,
+    inbox: Inbox,
+    tally: Arc<Tally>,
+    restarts: u32,
+}
+
+/// The recorder is left out of the rest of the run.
+struct LeftOut;
+
+impl Worker {
+    fn run(mut self, started: &mpsc::Sender<Result<(), RecorderError>>) {
+        let result = self.recorder.start(&self.run);
+        let interests = result.as_ref().ok().copied();
+        self.feed.set_interests(&self.queue, interests);
+        // Whoever waits for it has not gone away: it is blocked on it.
+        let _ = started.send(result.map(|_| ()));
+        if interests.is_none() {
+            return;
+        }
+        if let Err(LeftOut) = self.handle_all() {
+            self.feed.set_interests(&self.queue, None);
+            // It takes part no longer, so this is all that is still to come.
+            let mut rest = Vec::new();
+            self.inbox.take_more(&mut rest, usize::MAX);
+            self.queue.count_dropped(count(&rest));
+        }
+    }
+
+    fn handle_all(&mut self) -> Result<(), LeftOut> {
+        let mut batch = Vec::new();
+        loop {
+            batch.clear();
+            let mut next = self.inbox.take(&mut batch, BATCH);
+            let only_measurements = batch
+                .iter()
+                .all(|event| class(&event.kind) == Class::Measurement);
+            if next == Next::More && batch.len() < BATCH && only_measurements {
+                thread::sleep(LINGER);
+                next = self.inbox.take_more(&mut batch, BATCH);
+            }
+            if self.is_abandoned() {
+                return Err(LeftOut);
+            }
+            if !batch.is_empty() {
+                self.in_hand(count(&batch));
+                let handled = self.handle(&batch);
+                self.in_hand(0);
+                handled?;
+            }
+            if next == Next::Finish {
+                return match self.recorder.finish() {
+                    Ok(entries) => self.write(&entries),
+                    Err(error) => {
+                        tracing::warn!(recorder = self.name, %error, "a recorder failed at the end");
+                        self.tally.fail(error.to_string());
+                        Ok(())
+                    }
+                };
+            }
+        }
+    }
+
+    fn handle(&mut self, batch: &[Event]) -> Result<(), LeftOut> {
+        let mut error = match self.recorder.handle(batch) {
+            Ok(entries) => return self.write(&entries),
+            Err(error) => error,
+        };
+        let is_single = |event: &&Event| class(&event.kind) == Class::Measurement;
+        let (single, rest): (Vec<_>, Vec<_>) = batch.iter().partition(is_single);
+        let mut attempts = Vec::new();
+        if !single.is_empty() && !rest.is_empty() {
+            attempts.push((single, rest));
+        }
+        attempts.push((batch.iter().collect(), Vec::new()));
+        for (lost, rest) in attempts {
+            if let Err(LeftOut) = self.restart(error) {
+                self.queue.count_dropped(count(batch));
+                return Err(LeftOut);
+            }
+            let told = lost.iter().map(|event| match event.kind {
+                EventKind::EventsDropped(earlier) => earlier,
+                _ => 1,
+            });
+            let again: Vec<_> = std::iter::once(gap_before(&batch[0], told.sum()))
+                .chain(rest.into_iter().cloned())
+                .collect();
+            match self.recorder.handle(&again) {
+                Ok(entries) => {
+                    self.queue.count_dropped(count(lost));
+                    return self.write(&entries);
+                }
+                Err(next) => error = next,
+            }
+        }
+        // It cannot handle anything at all.
+        self.queue.count_dropped(count(batch));
+        self.restart(error)
+    }
+
+    /// Tells of a failure and starts the recorder afresh.
+    fn restart(&mut self, mut error: RecorderError) -> Result<(), LeftOut> {
+        loop {
+            if self.restarts == 0 {
+                tracing::warn!(
+                    recorder = self.name, %error,
+                    "a recorder failed too often and is left out of the rest of the run",
+                );
+                self.tally
+                    .fail(format!("{error} (after {RESTARTS} restarts)"));
+                return Err(LeftOut);
+            }
+            self.restarts -= 1;
+            tracing::warn!(recorder = self.name, %error, "a recorder failed and starts afresh");
+            self.tally.fail(error.to_string());
+            match self.recorder.start(&self.run) {
+                Ok(interests) => {
+                    self.feed.set_interests(&self.queue, Some(interests));
+                    return Ok(());
+                }
+                Err(next) => error = next,
+            }
+        }
+    }
+
+    /// Checks entries and writes those that are valid.
+    fn write(&mut self, entries: &[String]) -> Result<(), LeftOut> {
+        let mut lines = Vec::with_capacity(entries.len());
+        for text in entries {
+            match entry::check(text) {
+                Ok(line) => lines.push(line),
+                Err(reason) => {
+                    if self.tally.invalid.fetch_add(1, Ordering::Relaxed) == 0 {
+                        let start: String = text.chars().take(80).collect();
+                        tracing::warn!(
+                            recorder = self.name,
+                            reason,
+                            start,
+                            "a recorder returned a log entry that is not a JSON object; \
+                             further ones are only counted",
+                        );
+                    }
+                }
+            }
+        }
+        self.tally
+            .valid
+            .fetch_add(lines.len() as u64, Ordering::Relaxed);
+        for line in &lines {
+            if self.is_abandoned() {
+                return Err(LeftOut);
+            }
+            if let Err(error) = self.sink.write_line(line) {
+                tracing::warn!(
+                    recorder = self.name, %error,
+                    "log entries cannot be written; their recorder is left out of the rest of the run",
+                );
+                self.tally
+                    .fail(format!("its log entries cannot be written: {error}"));
+                return Err(LeftOut);
+            }
+            self.tally.written.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn in_hand(&self, events: u64) {
+        self.tally.in_hand.store(events, Ordering::Relaxed);
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.tally.abandoned.load(Ordering::Relaxed)
+    }
+}
+
+/// How many events there are, but for those that tell of others.
+fn count<'a>(events: impl IntoIterator<Item = &'a Event>) -> u64 {
+    events
+        .into_iter()
+        .filter(|event| !matches!(event.kind, EventKind::EventsDropped(_)))
+        .count() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::Barrier;
+
+    use super::super::Role;
+    use super::super::feed::MEASUREMENTS;
+    use super::super::feed::tests::{check, event, system};
+    use super::*;
+    use crate::event::Interests;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// A recorder made of closures.
+    struct Fake {
+        start: Box<dyn FnMut() -> Result<Interests, RecorderError> + Send>,
+        handle: Box<dyn FnMut(&[Event]) -> Result<Vec<String>, RecorderError> + Send>,
+        finish: Box<dyn FnMut() -> Result<Vec<String>, RecorderError> + Send>,
+    }
+
+    impl Recorder for Fake {
+        fn start(&mut self, _: &RunInfo) -> Result<Interests, RecorderError> {
+            (self.start)()
+        }
+
+        fn handle(&mut self, events: &[Event]) -> Result<Vec<String>, RecorderError> {
+            (self.handle)(events)
+        }
+
+        fn finish(&mut self) -> Result<Vec<String>, RecorderError> {
+            (self.finish)()
+        }
+    }
+
+    /// Returns an entry for each event.
+    fn one_each() -> Fake {
+        Fake {
+            start: Box::new(|| Ok(Interests::CHECKS.with(Interests::SYSTEM))),
+            handle: Box::new(|events| Ok(events.iter().map(named).collect())),
+            finish: Box::new(|| Ok(vec![r#"{"e":"finish"}"#.to_owned()])),
+        }
+    }
+
+    fn named(event: &Event) -> String {
+        match &event.kind {
+            EventKind::RunStarted => r#"{"e":"started"}"#.to_owned(),
+            EventKind::System(_) => r#"{"e":"system"}"#.to_owned(),
+            EventKind::Check(check) => format!(r#"{{"e":"check","vu":{}}}"#, check.origin.vu),
+            EventKind::EventsDropped(count) => format!(r#"{{"e":"dropped","n":{count}}}"#),
+            kind => panic!("not an event of these tests: {kind:?}"),
+        }
+    }
+
+    fn trap<T>() -> Result<T, RecorderError> {
+        Err(RecorderError::Trapped("unreachable".to_owned()))
+    }
+
+    /// Keeps what was written.
+    #[derive(Clone, Default)]
+    struct Page(Arc<Mutex<Vec<String>>>);
+
+    impl Sink for Page {
+        fn write_line(&mut self, line: &str) -> io::Result<()> {
+            self.0.lock().expect("not poisoned").push(line.to_owned());
+            Ok(())
+        }
+    }
+
+    impl Page {
+        fn lines(&self) -> Vec<String> {
+            self.0.lock().expect("not poisoned").clone()
+        }
+    }
+
+    /// Fails as a pipe does whose reader has gone, after some lines.
+    struct Pipe(usize);
+
+    impl Sink for Pipe {
+        fn write_line(&mut self, _: &str) -> io::Result<()> {
+            match self.0.checked_sub(1) {
+                Some(left) => self.0 = left,
+                None => return Err(io::ErrorKind::BrokenPipe.into()),
+            }
+            Ok(())
+        }
+    }
+
+    fn run_info() -> RunInfo {
+        RunInfo {
+            run_id: "1".to_owned(),
+            test_plan: "test".to_owned(),
+            host_version: "0.1.0".to_owned(),
+            role: Role::Standalone,
+            node: "standalone".into(),
+            hostname: "here".to_owned(),
+            process_id: 1,
+            scenarios: vec!["default".into()],
+            tags: Vec::new(),
+            stats_interval: Duration::from_secs(2),
+            plan: "{}".to_owned(),
+            options: Vec::new(),
+        }
+    }
+
+    fn start(recorder: Fake, sink: impl Sink + 'static) -> (Recorders, Feed) {
+        try_start(recorder, sink).expect("starts")
+    }
+
+    fn try_start(recorder: Fake, sink: impl Sink + 'static) -> Result<(Recorders, Feed), Error> {
+        let setup = Setup {
+            name: "fake".to_owned(),
+            recorder: Box::new(recorder),
+            sink: Box::new(sink),
+            options: Vec::new(),
+        };
+        Recorders::start(vec![setup], &run_info())
+    }
+
+    fn finish(recorders: Recorders) -> RecorderOutcome {
+        recorders.finish(PATIENCE).remove(0)
+    }
+
+    #[test]
+    fn every_entry_becomes_a_line_in_order() {
+        let page = Page::default();
+        let (recorders, feed) = start(one_each(), page.clone());
+        feed.publish(event(EventKind::RunStarted));
+        for number in 0..3000 {
+            feed.publish(check(number));
+        }
+        let outcome = finish(recorders);
+        assert!(outcome.is_complete(), "{outcome:?}");
+        assert_eq!(outcome.entries_written, 3002);
+        let lines = page.lines();
+        assert_eq!(lines[0], r#"{"e":"started"}"#);
+        for number in 0..3000 {
+            assert_eq!(
+                lines[number + 1],
+                format!(r#"{{"e":"check","vu":{number}}}"#)
+            );
+        }
+        assert_eq!(lines[3001], r#"{"e":"finish"}"#);
+    }
+
+    #[test]
+    fn a_recorder_that_refuses_ends_the_run_before_it_starts() {
+        let mut refusing = one_each();
+        refusing.start = Box::new(|| Err(RecorderError::Refused("no such option".to_owned())));
+        let error = try_start(refusing, Page::default()).expect_err("refused");
+        assert_eq!(
+            error.to_string(),
+            "the recorder `fake` cannot be used: it refused to start: no such option"
+        );
+    }
+
+    #[test]
+    fn a_slow_recorder_loses_measurements_and_nothing_else() {
+        let (entered, has_entered) = mpsc::channel();
+        let (go_on, may_go_on) = mpsc::channel::<()>();
+        let mut slow = one_each();
+        slow.handle = Box::new(move |events| {
+            // Nobody listens any more once the test has seen the first batch.
+            let _ = entered.send(());
+            // Hangs up when the recorder may go on for good.
+            let _ = may_go_on.recv();
+            Ok(events.iter().map(named).collect())
+        });
+        let page = Page::default();
+        let (recorders, feed) = start(slow, page.clone());
+        feed.publish(event(EventKind::RunStarted));
+        has_entered.recv().expect("the recorder is at work");
+        // It is at work on the first event while all these arrive.
+        for number in 0..MEASUREMENTS as u32 + 100 {
+            feed.publish(check(number));
+        }
+        feed.publish(system());
+        feed.publish(event(EventKind::RunStarted));
+        drop(go_on);
+        let outcome = finish(recorders);
+        assert_eq!((outcome.events_dropped, &outcome.failure), (100, &None));
+        let lines = page.lines();
+        assert_eq!(lines.len(), 1 + MEASUREMENTS + 4);
+        assert_eq!(
+            lines[1 + MEASUREMENTS..],
+            [
+                r#"{"e":"dropped","n":100}"#,
+                r#"{"e":"system"}"#,
+                r#"{"e":"started"}"#,
+                r#"{"e":"finish"}"#,
+            ]
+        );
+    }
+
+    /// Publishes the events as one batch: the recorder is kept at work on an
+    /// event before them until all are there.
+    fn as_one_batch(fake: Fake, page: &Page, events: Vec<Event>) -> RecorderOutcome {
+        let barrier = Arc::new(Barrier::new(2));
+        let mut handle = fake.handle;
+        let mut waits = Some(barrier.clone());
+        let (recorders, feed) = start(
+            Fake {
+                handle: Box::new(move |events| match waits.take() {
+                    Some(barrier) => {
+                        barrier.wait();
+                        barrier.wait();
+                        Ok(Vec::new())
+                    }
+                    None => handle(events),
+                }),
+                ..fake
+            },
+            page.clone(),
+        );
+        feed.publish(event(EventKind::RunStarted));
+        barrier.wait();
+        events.into_iter().for_each(|event| feed.publish(event));
+        barrier.wait();
+        finish(recorders)
+    }
+
+    #[test]
+    fn after_a_trap_the_life_cycle_is_told_again_and_measurements_are_counted() {
+        let mut trapping = one_each();
+        trapping.handle = Box::new(|events| {
+            let poison = |event: &Event| matches!(event.kind, EventKind::Check(_));
+            if events.iter().any(poison) {
+                return trap();
+            }
+            Ok(events.iter().map(named).collect())
+        });
+        let page = Page::default();
+        let outcome = as_one_batch(trapping, &page, vec![check(1), system(), check(2)]);
+        assert_eq!(
+            page.lines(),
+            [
+                r#"{"e":"dropped","n":2}"#,
+                r#"{"e":"system"}"#,
+                r#"{"e":"finish"}"#
+            ]
+        );
+        assert_eq!(outcome.events_dropped, 2);
+        assert_eq!(outcome.failure.as_deref(), Some("it stopped: unreachable"));
+    }
+
+    #[test]
+    fn a_batch_that_cannot_be_handled_at_all_is_counted() {
+        let mut trapping = one_each();
+        trapping.handle = Box::new(|events| {
+            let poison = |event: &Event| matches!(event.kind, EventKind::System(_));
+            if events.iter().any(poison) {
+                return trap();
+            }
+            Ok(events.iter().map(named).collect())
+        });
+        let page = Page::default();
+        let outcome = as_one_batch(trapping, &page, vec![check(1), system(), check(2)]);
+        assert_eq!(
+            page.lines(),
+            [r#"{"e":"dropped","n":3}"#, r#"{"e":"finish"}"#]
+        );
+        assert_eq!(outcome.events_dropped, 3);
+    }
+
+    #[test]
+    fn a_recorder_that_fails_again_and_again_is_left_out() {
+        let starts = Arc::new(AtomicU64::new(0));
+        let counted = starts.clone();
+        let mut trapping = one_each();
+        trapping.start = Box::new(move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            Ok(Interests::CHECKS)
+        });
+        let (entered, has_entered) = mpsc::channel();
+        trapping.handle = Box::new(move |_| {
+            // At the end nobody listens any more.
+            let _ = entered.send(());
+            trap()
+        });
+        trapping.finish = Box::new(|| panic!("it is left out"));
+        let (recorders, feed) = start(trapping, Page::default());
+        // It fails with each event and with being told that it is gone.
+        feed.publish(check(1));
+        has_entered.recv().expect("handles the event");
+        has_entered.recv().expect("is told");
+        feed.publish(check(2));
+        let queue = recorders.tasks[0].queue.clone();
+        // Its thread ends by itself.
+        assert_eq!(
+            recorders.tasks[0].is_done.recv_timeout(PATIENCE),
+            Err(mpsc::RecvTimeoutError::Disconnected)
+        );
+        assert!(!feed.wants(Interests::CHECKS));
+        let outcome = finish(recorders);
+        assert_eq!(starts.load(Ordering::Relaxed), 1 + u64::from(RESTARTS));
+        assert_eq!(outcome.events_dropped, 2);
+        assert_eq!(queue.waiting(), 0);
+        let failure = outcome.failure.expect("it failed");
+        assert_eq!(failure, "it stopped: unreachable (after 3 restarts)");
+    }
+
+    #[test]
+    fn a_recorder_that_hangs_does_not_hold_up_the_end() {
+        let (entered, has_entered) = mpsc::channel();
+        // Never sends: the recorder hangs until the test is over.
+        let (_hold, held) = mpsc::channel::<()>();
+        let mut hanging = one_each();
+        hanging.handle = Box::new(move |events| {
+            entered.send(()).expect("the test waits for it");
+            let _ = held.recv();
+            Ok(events.iter().map(named).collect())
+        });
+        let page = Page::default();
+        let (recorders, feed) = start(hanging, page.clone());
+        feed.publish(check(1));
+        has_entered.recv().expect("the recorder is at work");
+        feed.publish(check(2));
+        feed.publish(system());
+        let outcome = recorders.finish(Duration::from_millis(20)).remove(0);
+        assert_eq!(
+            outcome.failure.as_deref(),
+            Some("it did not finish within 20ms")
+        );
+        assert_eq!(outcome.events_dropped, 3);
+        assert!(page.lines().is_empty());
+    }
+
+    #[test]
+    fn a_broken_pipe_is_the_recorders_failure_and_counted() {
+        let (recorders, feed) = start(one_each(), Pipe(2));
+        for number in 0..5 {
+            feed.publish(check(number));
+        }
+        let outcome = finish(recorders);
+        assert_eq!(outcome.entries_written, 2);
+        assert!(outcome.entries_lost > 0);
+        let failure = outcome.failure.expect("it failed");
+        assert!(failure.contains("broken pipe"), "{failure}");
+    }
+
+    #[test]
+    fn a_sink_that_blocks_does_not_hold_up_the_end() {
+        struct Blocked(mpsc::Sender<()>, mpsc::Receiver<()>);
+        impl Sink for Blocked {
+            fn write_line(&mut self, _: &str) -> io::Result<()> {
+                self.0.send(()).expect("the test waits for it");
+                let _ = self.1.recv();
+                Ok(())
+            }
+        }
+        let (entered, has_entered) = mpsc::channel();
+        let (_hold, held) = mpsc::channel();
+        let (recorders, feed) = start(one_each(), Blocked(entered, held));
+        feed.publish(event(EventKind::RunStarted));
+        has_entered.recv().expect("the sink is at work");
+        let outcome = recorders.finish(Duration::from_millis(20)).remove(0);
+        assert_eq!((outcome.entries_written, outcome.entries_lost), (0, 1));
+    }
+
+    #[test]
+    fn entries_that_are_no_objects_are_counted_and_left_out() {
+        let mut odd = one_each();
+        odd.handle = Box::new(|_| {
+            let entries = ["{\"a\":1}", "{broken", "[1]", "", "{\n\"b\":2}"];
+            Ok(entries.map(str::to_owned).to_vec())
+        });
+        let page = Page::default();
+        let (recorders, feed) = start(odd, page.clone());
+        feed.publish(event(EventKind::RunStarted));
+        let outcome = finish(recorders);
+        assert_eq!((outcome.entries_written, outcome.entries_invalid), (3, 3));
+        assert_eq!(
+            page.lines(),
+            [r#"{"a":1}"#, r#"{ "b":2}"#, r#"{"e":"finish"}"#]
+        );
+        assert!(!outcome.is_complete());
+    }
+
+    #[test]
+    fn a_failure_at_the_end_is_told() {
+        let mut trapping = one_each();
+        trapping.finish = Box::new(trap);
+        let (recorders, _) = start(trapping, Page::default());
+        let outcome = finish(recorders);
+        assert_eq!(outcome.failure.as_deref(), Some("it stopped: unreachable"));
+    }
+
+    #[test]
+    fn dropped_recorders_write_nothing_more() {
+        let page = Page::default();
+        let (mut recorders, feed) = start(one_each(), page.clone());
+        let thread = recorders.tasks[0].thread.take().expect("it runs");
+        drop(recorders);
+        thread.join().expect("it ends");
+        assert!(page.lines().is_empty());
+        assert!(!feed.wants(Interests::CHECKS));
+    }
+}
