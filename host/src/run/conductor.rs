@@ -25,15 +25,19 @@ use crate::event::{EventKind, Interests, RunSummary, Stats, StopReason, SystemUs
 use crate::executor::Schedule;
 use crate::http::Factory;
 use crate::measure::ScriptError;
-use crate::plan::{Executor, Plan, ScriptSource, Share};
-use crate::recorder::{Feed, RecorderOutcome};
+use crate::plan::{Executor, Plan, RecorderSource, ScriptSource, Share};
+use crate::recorder::{
+    Feed, RecorderOutcome, Recorders, Role, RunInfo, Setup as RecorderSetup,
+};
+use crate::sink::Sink;
 use crate::stats::names::NameKind;
 use crate::stats::thresholds::{Verdict, judge};
 use crate::stats::{Names, Shard, Snapshot, shard};
 use crate::vu::{RunContext, Seat};
 use crate::wasm::cache::CompileCache;
-use crate::wasm::component::{Source, load_script};
+use crate::wasm::component::{Source, load_recorder, load_script};
 use crate::wasm::engine::Ticker;
+use crate::wasm::recorder::{self, WasmRecorder};
 use crate::wasm::script::{ScriptVu, Template};
 
 /// How often the run looks at itself for the live line.
@@ -67,15 +71,21 @@ pub fn run(setup: Setup) -> Result<Outcome, Error> {
     preflight::check(plan.max_vus())?;
     let ticker = Ticker::start().map_err(no_thread)?;
     let cache = CompileCache::new(cache_dir);
-    let recorders = start_recorders(&plan, &run_id, sinks, &cache, &ticker)?;
-    let templates = load_scripts(&plan, &cache, &ticker)?;
+    // Compiling takes longest of all; neither waits for the other.
+    let (recorders, templates) = std::thread::scope(|scope| {
+        let recorders = scope.spawn(|| start_recorders(&plan, &run_id, sinks, &cache));
+        let templates = load_scripts(&plan, &cache, &ticker);
+        let recorders = recorders.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        (recorders, templates)
+    });
+    let ((recorders, feed), templates) = (recorders?, templates?);
     tracing::debug!(elapsed = ?started.elapsed(), "components are loaded");
 
     let phase = watch::Sender::new(Phase::Starting);
     let context = Arc::new(RunContext::new(
         plan.clone(),
         NODE.into(),
-        recorders.feed.clone(),
+        feed,
         phase.subscribe(),
     ));
     let names = Names::new(plan.limits.names);
@@ -119,7 +129,8 @@ pub fn run(setup: Setup) -> Result<Outcome, Error> {
     let ended = match ended {
         Ok(ended) => ended,
         Err(error) => {
-            recorders.finish(Duration::from_secs(1));
+            // Nothing was measured, so there is nothing to finish.
+            drop(recorders);
             return Err(error);
         }
     };
@@ -136,25 +147,48 @@ fn no_thread(error: std::io::Error) -> Error {
     )
 }
 
-/// The recorders of a run and the way to them.
-struct Telemetry {
-    feed: Feed,
-}
-
-impl Telemetry {
-    fn finish(self, _deadline: Duration) -> Vec<RecorderOutcome> {
-        Vec::new()
-    }
-}
-
+/// Compiles and starts the plan's recorders.
 fn start_recorders(
-    _plan: &Plan,
-    _run_id: &str,
-    _sinks: Vec<Box<dyn crate::sink::Sink>>,
-    _cache: &CompileCache,
-    _ticker: &Ticker,
-) -> Result<Telemetry, Error> {
-    Ok(Telemetry { feed: Feed::none() })
+    plan: &Plan,
+    run_id: &str,
+    sinks: Vec<Box<dyn Sink>>,
+    cache: &CompileCache,
+) -> Result<(Recorders, Feed), Error> {
+    let setups: Result<Vec<_>, Error> = plan
+        .recorders
+        .iter()
+        .zip(sinks)
+        .map(|(spec, sink)| {
+            let source = match &spec.source {
+                RecorderSource::Json => recorder::JSON,
+                RecorderSource::File(path) => Source::File(path.clone()),
+            };
+            let component = load_recorder(&source)?;
+            let recorder = WasmRecorder::new(&component, cache, recorder::Limits::default())?;
+            Ok(RecorderSetup {
+                name: component.name,
+                recorder: Box::new(recorder),
+                sink,
+                options: spec.options.clone(),
+            })
+        })
+        .collect();
+    let setups = setups?;
+    let info = RunInfo {
+        run_id: run_id.to_owned(),
+        test_plan: plan.test_plan.clone(),
+        host_version: env!("CARGO_PKG_VERSION").to_owned(),
+        role: Role::Standalone,
+        node: NODE.into(),
+        hostname: crate::system::hostname(),
+        process_id: std::process::id(),
+        scenarios: plan.scenarios.iter().map(|scenario| scenario.name.clone()).collect(),
+        tags: plan.tags.clone(),
+        stats_interval: plan.stats_interval,
+        plan: serde_json::to_string(plan).expect("a plan is plain data with text as keys"),
+        options: Vec::new(),
+    };
+    Recorders::start(setups, &info)
 }
 
 fn load_scripts(
@@ -729,7 +763,7 @@ impl Ended {
             ));
         }
         let lost = telemetry.iter().any(|recorder| {
-            recorder.failure.is_some() || recorder.events_dropped + recorder.entries_lost > 0
+            !recorder.is_complete()
         });
         let exit_code = match self.exit_code {
             ExitCode::Passed if lost => ExitCode::Incomplete,
