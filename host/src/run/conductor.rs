@@ -81,13 +81,7 @@ pub fn run(setup: Setup) -> Result<Outcome, Error> {
     let ((recorders, feed), templates) = (recorders?, templates?);
     tracing::debug!(elapsed = ?started.elapsed(), "components are loaded");
 
-    let phase = watch::Sender::new(Phase::Starting);
-    let context = Arc::new(RunContext::new(
-        plan.clone(),
-        NODE.into(),
-        feed,
-        phase.subscribe(),
-    ));
+    let context = Arc::new(RunContext::new(plan.clone(), NODE.into(), feed));
     let names = Names::new(plan.limits.names);
     let shared = Arc::new(Shared {
         factory: Factory::new(&plan.http, plan.limits.vu_memory),
@@ -110,7 +104,6 @@ pub fn run(setup: Setup) -> Result<Outcome, Error> {
         shared,
         crew,
         reports,
-        phase,
         stop,
         live,
         interval: Snapshot::default(),
@@ -269,7 +262,6 @@ struct Conductor {
     shared: Arc<Shared>,
     crew: Vec<Hand>,
     reports: UnboundedReceiver<(usize, Report)>,
-    phase: watch::Sender<Phase>,
     stop: watch::Receiver<Stop>,
     live: watch::Sender<Live>,
     /// Since the last statistics, since the last look, and since the start.
@@ -316,7 +308,7 @@ impl Conductor {
                 reason
             }
         };
-        self.phase.send_replace(Phase::Finishing);
+        self.context.enter(Phase::Finishing);
         self.show();
         self.tear_down().await;
         Ok(self.end(reason))
@@ -390,7 +382,7 @@ impl Conductor {
                 false => Arc::default(),
             })
             .collect();
-        self.phase.send_replace(Phase::Running);
+        self.context.enter(Phase::Running);
         self.context.publish(EventKind::RunStarted);
         for hand in &self.crew {
             // A thread that is gone has panicked; hearing it out tells.
@@ -464,7 +456,7 @@ impl Conductor {
     }
 
     fn stopping(&mut self, reason: StopReason) -> StopReason {
-        self.phase.send_replace(Phase::Stopping);
+        self.context.enter(Phase::Stopping);
         self.context.publish(EventKind::RunStopping(reason.clone()));
         self.show();
         reason
@@ -614,7 +606,7 @@ impl Conductor {
         });
         let by_time = |executor: &Executor| matches!(executor, Executor::ConstantVus { .. });
         let executors = || plan.scenarios.iter().map(|scenario| &scenario.executor);
-        let phase = *self.phase.borrow();
+        let phase = self.context.phase();
         let live = Live {
             phase,
             elapsed: if phase == Phase::Starting {

@@ -8,7 +8,7 @@
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -71,7 +71,9 @@ pub struct RunContext {
     pub node: Arc<str>,
     /// The way to the recorders.
     pub feed: Feed,
-    phase: watch::Receiver<Phase>,
+    phase: watch::Sender<Phase>,
+    /// What of the phase is asked for before each iteration.
+    stopping: AtomicBool,
     clock: OnceLock<Clock>,
     created: Clock,
     log_messages: AtomicU64,
@@ -85,7 +87,8 @@ impl RunContext {
             plan,
             node,
             feed,
-            phase,
+            phase: watch::Sender::new(Phase::Starting),
+            stopping: AtomicBool::new(false),
             clock: OnceLock::new(),
             created: Clock::start(),
             log_messages: AtomicU64::new(0),
@@ -103,15 +106,26 @@ impl RunContext {
         self.clock.get().unwrap_or(&self.created)
     }
 
-    /// Whether iterations may still start.
+    /// How far the run has come.
+    pub fn phase(&self) -> Phase {
+        *self.phase.borrow()
+    }
+
+    /// Enters another phase. For the conductor alone.
+    pub fn enter(&self, phase: Phase) {
+        self.stopping.store(phase >= Phase::Stopping, Ordering::Relaxed);
+        self.phase.send_replace(phase);
+    }
+
+    /// Whether no new iterations may start.
     pub fn stopping(&self) -> bool {
-        *self.phase.borrow() >= Phase::Stopping
+        self.stopping.load(Ordering::Relaxed)
     }
 
     /// Waits until no new iterations start.
     pub async fn stopped(&self) {
-        let mut phase = self.phase.clone();
-        // The conductor outlives the VUs; were it gone, the run would be over.
+        let mut phase = self.phase.subscribe();
+        // The sender lives in this context, so the wait cannot fail.
         let _ = phase.wait_for(|phase| *phase >= Phase::Stopping).await;
     }
 
