@@ -148,7 +148,8 @@ pub struct RecorderOutcome {
     pub entries_invalid: u64,
     /// Log entries that the sink did not take.
     pub entries_lost: u64,
-    /// Events that the recorder did not get, or failed to handle.
+    /// Events that the recorder did not get, or failed to handle, before it was
+    /// left out.
     pub events_dropped: u64,
     /// Why it was left out of the rest of the run, or how it failed last.
     pub failure: Option<String>,

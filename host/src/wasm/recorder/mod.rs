@@ -1,1 +1,20 @@
 //! Recorders as components.
+//!
+//! An adapter between the port in [`crate::recorder`] and a component of the
+//! world `squall:recorder/recorder`. The recorder's thread drives it; the
+//! generated types stay in here.
+
+mod bindings;
+mod convert;
+mod instance;
+mod output;
+
+pub use instance::{Limits, WasmRecorder};
+
+use crate::wasm::component::Source;
+
+/// The recorder `json`, which is part of the program.
+pub const JSON: Source = Source::Embedded {
+    name: "json",
+    bytes: include_bytes!("../../../embedded/json.wasm"),
+};

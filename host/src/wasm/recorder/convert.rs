@@ -1,0 +1,457 @@
+//! From the host's events to those of `squall:recorder`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::bindings::squall::recorder::events as wit;
+use crate::event::{Event, EventKind, Interests, ResourceKind, StopReason};
+use crate::measure::{FailureOrigin, LogLevel, MetricKind, Tag};
+use crate::recorder::{Role, RunInfo};
+use crate::stats::Distribution;
+use crate::stats::histogram::QUANTILES;
+use crate::stats::thresholds::Verdict;
+use crate::stats::window::{RequestStats, Window};
+
+/// An event for a recorder that so far has not got `dropped` events.
+pub(super) fn event(event: &Event, dropped: u64) -> wit::Event {
+    wit::Event {
+        time_ms: event.time_ms,
+        elapsed_ms: ms(event.elapsed),
+        node: event.node.to_string(),
+        kind: kind(&event.kind, dropped),
+    }
+}
+
+/// What a recorder asked for.
+pub(super) fn interests(flags: wit::Interests) -> Interests {
+    [
+        (wit::Interests::STATS, Interests::STATS),
+        (wit::Interests::SYSTEM, Interests::SYSTEM),
+        (wit::Interests::REQUESTS, Interests::REQUESTS),
+        (wit::Interests::TRANSACTIONS, Interests::TRANSACTIONS),
+        (wit::Interests::ITERATIONS, Interests::ITERATIONS),
+        (wit::Interests::CHECKS, Interests::CHECKS),
+        (wit::Interests::SAMPLES, Interests::SAMPLES),
+        (wit::Interests::SCRIPT_ERRORS, Interests::SCRIPT_ERRORS),
+        (wit::Interests::LOGS, Interests::LOGS),
+    ]
+    .into_iter()
+    .filter(|(flag, _)| flags.contains(*flag))
+    .fold(Interests::default(), |all, (_, interest)| {
+        all.with(interest)
+    })
+}
+
+/// The run, for a recorder's `start`.
+pub(super) fn run_info(run: &RunInfo) -> wit::RunInfo {
+    wit::RunInfo {
+        run_id: run.run_id.clone(),
+        test_plan: run.test_plan.clone(),
+        host_version: run.host_version.clone(),
+        role: match run.role {
+            Role::Standalone => wit::Role::Standalone,
+            Role::Master => wit::Role::Master,
+            Role::Worker => wit::Role::Worker,
+        },
+        node: run.node.to_string(),
+        hostname: run.hostname.clone(),
+        process_id: run.process_id,
+        scenarios: run.scenarios.iter().map(ToString::to_string).collect(),
+        tags: tags(&run.tags),
+        stats_interval_ms: ms(run.stats_interval),
+        plan: run.plan.clone(),
+        options: run.options.clone(),
+    }
+}
+
+fn kind(kind: &EventKind, dropped: u64) -> wit::EventKind {
+    use wit::EventKind as Wit;
+    match kind {
+        EventKind::RunStarted => Wit::RunStarted,
+        EventKind::RampUpFinished { vus } => Wit::RampUpFinished(wit::RampUp { vus: *vus }),
+        EventKind::RunStopping(reason) => Wit::RunStopping(stop_reason(reason)),
+        EventKind::RunFinished(summary) => Wit::RunFinished(wit::RunSummary {
+            passed: summary.passed,
+            exit_code: summary.exit_code,
+            reason: stop_reason(&summary.reason),
+            stats: stats(&summary.stats),
+            thresholds: summary.thresholds.iter().map(threshold).collect(),
+            events_dropped: dropped,
+        }),
+        EventKind::ThresholdChanged(verdict) => Wit::ThresholdChanged(threshold(verdict)),
+        EventKind::EventsDropped(count) => Wit::EventsDropped(*count),
+        EventKind::ResourceWarning(warning) => Wit::ResourceWarning(resource(warning)),
+        EventKind::ResourceRecovered(warning) => Wit::ResourceRecovered(resource(warning)),
+        EventKind::Stats(found) => Wit::Stats(stats(found)),
+        EventKind::System(usage) => Wit::System(wit::SystemUsage {
+            cpu_percent: usage.cpu_percent,
+            cores: usage.cores,
+            machine_cpu_percent: usage.machine_cpu_percent,
+            memory_bytes: usage.memory_bytes,
+            machine_memory_bytes: usage.machine_memory_bytes,
+            threads: usage.threads,
+            open_files: usage.open_files,
+            open_files_limit: usage.open_files_limit,
+            network_sent_bytes: usage.network_sent_bytes,
+            network_received_bytes: usage.network_received_bytes,
+        }),
+        EventKind::Request(request) => Wit::Request(wit::Request {
+            scenario: request.origin.scenario.to_string(),
+            vu: request.origin.vu,
+            iteration: request.origin.iteration,
+            method: request.method.to_string(),
+            name: request.name.to_string(),
+            url: request.url.to_string(),
+            status: request.sample.status,
+            started_at_ms: request.started_at_ms,
+            duration_ms: ms(request.sample.duration),
+            first_byte_ms: request.first_byte.map(ms),
+            sent_bytes: request.sample.sent_bytes,
+            received_bytes: request.sample.received_bytes,
+            failure: text(&request.failure),
+            tags: tags(&request.tags),
+        }),
+        EventKind::Transaction(transaction) => Wit::Transaction(wit::Transaction {
+            scenario: transaction.origin.scenario.to_string(),
+            vu: transaction.origin.vu,
+            name: transaction.name.to_string(),
+            duration_ms: ms(transaction.duration),
+            failure: text(&transaction.failure),
+            tags: tags(&transaction.tags),
+        }),
+        EventKind::Iteration(iteration) => Wit::Iteration(wit::Iteration {
+            scenario: iteration.origin.scenario.to_string(),
+            vu: iteration.origin.vu,
+            iteration: iteration.origin.iteration,
+            duration_ms: ms(iteration.duration),
+            failure: text(&iteration.failure),
+        }),
+        EventKind::Check(check) => Wit::Check(wit::Check {
+            scenario: check.origin.scenario.to_string(),
+            vu: check.origin.vu,
+            name: check.name.to_string(),
+            passed: check.passed,
+            tags: tags(&check.tags),
+        }),
+        EventKind::Sample(sample) => Wit::Sample(wit::Sample {
+            metric: sample.metric.to_string(),
+            kind: metric_kind(sample.kind),
+            value: sample.value,
+            tags: tags(&sample.tags),
+        }),
+        EventKind::ScriptError(failure) => Wit::ScriptError(wit::ScriptError {
+            scenario: failure.origin.scenario.to_string(),
+            vu: failure.origin.vu,
+            iteration: failure.origin.iteration,
+            message: failure.error.message.to_string(),
+            stack: text(&failure.error.stack),
+        }),
+        EventKind::Log(log) => Wit::Log(wit::LogMessage {
+            scenario: log.origin.scenario.to_string(),
+            vu: log.origin.vu,
+            iteration: log.origin.iteration,
+            level: match log.level {
+                LogLevel::Debug => wit::LogLevel::Debug,
+                LogLevel::Info => wit::LogLevel::Info,
+                LogLevel::Warn => wit::LogLevel::Warn,
+                LogLevel::Error => wit::LogLevel::Error,
+            },
+            message: log.message.to_string(),
+        }),
+    }
+}
+
+fn stop_reason(reason: &StopReason) -> wit::StopReason {
+    match reason {
+        StopReason::Completed => wit::StopReason::Completed,
+        StopReason::Interrupted => wit::StopReason::Interrupted,
+        StopReason::Aborted(reason) => wit::StopReason::Aborted(reason.to_string()),
+        StopReason::Other(reason) => wit::StopReason::Other(reason.to_string()),
+    }
+}
+
+fn threshold(verdict: &Verdict) -> wit::Threshold {
+    wit::Threshold {
+        expression: verdict.expression.clone(),
+        passed: verdict.passed,
+        value: verdict.value,
+    }
+}
+
+fn resource(warning: &crate::event::ResourceWarning) -> wit::ResourceWarning {
+    wit::ResourceWarning {
+        resource: match warning.resource {
+            ResourceKind::Cpu => wit::ResourceKind::Cpu,
+            ResourceKind::Memory => wit::ResourceKind::Memory,
+            ResourceKind::OpenFiles => wit::ResourceKind::OpenFiles,
+        },
+        value: warning.value,
+        limit: warning.limit,
+    }
+}
+
+fn stats(stats: &crate::event::Stats) -> wit::Stats {
+    wit::Stats {
+        vus: stats.vus,
+        interval: window(&stats.interval),
+        total: window(&stats.total),
+        complete: stats.complete,
+    }
+}
+
+fn window(window: &Window) -> wit::Window {
+    wit::Window {
+        duration_ms: ms(window.duration),
+        all: requests(&window.all),
+        requests: window.requests.iter().map(requests).collect(),
+        transactions: window
+            .transactions
+            .iter()
+            .map(|transaction| wit::TransactionStats {
+                name: transaction.name.to_string(),
+                failures: transaction.failures,
+                duration: distribution(&transaction.duration),
+            })
+            .collect(),
+        failures: window
+            .failures
+            .iter()
+            .map(|failure| wit::FailureStats {
+                origin: match failure.origin {
+                    FailureOrigin::Request => wit::FailureOrigin::Request,
+                    FailureOrigin::Transaction => wit::FailureOrigin::Transaction,
+                    FailureOrigin::Script => wit::FailureOrigin::Script,
+                },
+                method: failure.method.to_string(),
+                name: failure.name.to_string(),
+                message: failure.message.to_string(),
+                occurrences: failure.occurrences,
+                first_seen_ms: failure.first_seen_ms,
+                last_seen_ms: failure.last_seen_ms,
+            })
+            .collect(),
+        checks: window
+            .checks
+            .iter()
+            .map(|check| wit::CheckStats {
+                name: check.name.to_string(),
+                passes: check.passes,
+                failures: check.failures,
+            })
+            .collect(),
+        metrics: window
+            .metrics
+            .iter()
+            .map(|metric| wit::MetricStats {
+                name: metric.name.to_string(),
+                kind: metric_kind(metric.kind),
+                count: metric.count,
+                value: metric.value,
+                distribution: metric.distribution.as_ref().map(distribution),
+            })
+            .collect(),
+        iterations: wit::IterationStats {
+            finished: window.iterations.finished,
+            failed: window.iterations.failed,
+            interrupted: window.iterations.interrupted,
+            dropped: window.iterations.dropped,
+            duration: distribution(&window.iterations.duration),
+            lag: distribution(&window.iterations.lag),
+        },
+    }
+}
+
+fn requests(stats: &RequestStats) -> wit::RequestStats {
+    wit::RequestStats {
+        method: stats.method.to_string(),
+        name: stats.name.to_string(),
+        requests: stats.requests,
+        failures: stats.failures,
+        requests_per_s: stats.requests_per_s,
+        failures_per_s: stats.failures_per_s,
+        duration: distribution(&stats.duration),
+        phases: wit::Phases {
+            connecting: distribution(&stats.connecting),
+            tls: distribution(&stats.tls),
+            waiting: distribution(&stats.waiting),
+            receiving: distribution(&stats.receiving),
+        },
+        statuses: stats.statuses.clone(),
+        sent_bytes: stats.sent_bytes,
+        received_bytes: stats.received_bytes,
+    }
+}
+
+fn distribution(distribution: &Distribution) -> wit::Distribution {
+    wit::Distribution {
+        count: distribution.count,
+        min_ms: distribution.min,
+        mean_ms: distribution.mean,
+        median_ms: distribution.median,
+        max_ms: distribution.max,
+        percentiles_ms: QUANTILES.into_iter().zip(distribution.quantiles).collect(),
+    }
+}
+
+fn metric_kind(kind: MetricKind) -> wit::MetricKind {
+    match kind {
+        MetricKind::Counter => wit::MetricKind::Counter,
+        MetricKind::Gauge => wit::MetricKind::Gauge,
+        MetricKind::Rate => wit::MetricKind::Rate,
+        MetricKind::Trend => wit::MetricKind::Trend,
+    }
+}
+
+fn tags(tags: &[Tag]) -> Vec<wit::Tag> {
+    tags.iter()
+        .map(|(name, value)| (name.to_string(), value.to_string()))
+        .collect()
+}
+
+fn text(text: &Option<Arc<str>>) -> Option<String> {
+    text.as_ref().map(ToString::to_string)
+}
+
+fn ms(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Origin, Request, RunSummary, Stats};
+    use crate::measure::{Phases, RequestSample};
+    use crate::stats::{Names, Shard};
+
+    fn converted(kind: EventKind) -> wit::Event {
+        let happened = Event {
+            time_ms: 1_700_000_000_000.5,
+            elapsed: Duration::from_micros(1_500),
+            node: "worker-1".into(),
+            kind,
+        };
+        event(&happened, 3)
+    }
+
+    #[test]
+    fn an_event_keeps_time_and_place() {
+        let event = converted(EventKind::RunStarted);
+        assert_eq!(event.time_ms, 1_700_000_000_000.5);
+        assert_eq!(event.elapsed_ms, 1.5);
+        assert_eq!(event.node, "worker-1");
+        assert!(matches!(event.kind, wit::EventKind::RunStarted));
+    }
+
+    #[test]
+    fn a_request_keeps_all_that_was_measured() {
+        let event = converted(EventKind::Request(Box::new(Request {
+            origin: Origin {
+                scenario: "browse".into(),
+                vu: 7,
+                iteration: 2,
+            },
+            method: "GET".into(),
+            name: "/item/{id}".into(),
+            url: "http://127.0.0.1/item/5".into(),
+            started_at_ms: 12.0,
+            sample: RequestSample {
+                duration: Duration::from_millis(20),
+                phases: Phases::default(),
+                status: 503,
+                failed: true,
+                sent_bytes: 100,
+                received_bytes: 200,
+            },
+            first_byte: Some(Duration::from_millis(15)),
+            failure: Some("status 503".into()),
+            tags: vec![("a".into(), "b".into())],
+        })));
+        let wit::EventKind::Request(request) = event.kind else {
+            panic!("not a request: {event:?}");
+        };
+        assert_eq!(
+            (&*request.scenario, request.vu, request.iteration),
+            ("browse", 7, 2)
+        );
+        assert_eq!((&*request.method, &*request.name), ("GET", "/item/{id}"));
+        assert_eq!(request.url, "http://127.0.0.1/item/5");
+        assert_eq!((request.status, request.started_at_ms), (503, 12.0));
+        assert_eq!(
+            (request.duration_ms, request.first_byte_ms),
+            (20.0, Some(15.0))
+        );
+        assert_eq!((request.sent_bytes, request.received_bytes), (100, 200));
+        assert_eq!(request.failure.as_deref(), Some("status 503"));
+        assert_eq!(request.tags, [("a".to_owned(), "b".to_owned())]);
+    }
+
+    #[test]
+    fn statistics_keep_their_numbers() {
+        let mut shard = Shard::new(Names::new(10));
+        let id = shard.request_id("GET", "/");
+        for millis in 1..=100 {
+            shard.request(
+                id,
+                &RequestSample {
+                    duration: Duration::from_millis(millis),
+                    status: 200,
+                    sent_bytes: 1,
+                    received_bytes: 2,
+                    ..RequestSample::default()
+                },
+            );
+        }
+        let total = shard.take().window(Duration::from_secs(2));
+        let found = window(&total);
+        assert_eq!(found.duration_ms, 2000.0);
+        assert_eq!((found.all.requests, found.all.requests_per_s), (100, 50.0));
+        let [request] = &found.requests[..] else {
+            panic!("one row: {found:?}");
+        };
+        assert_eq!((&*request.method, &*request.name), ("GET", "/"));
+        assert_eq!(request.statuses, [(200, 100)]);
+        assert_eq!((request.sent_bytes, request.received_bytes), (100, 200));
+        assert_eq!(request.duration.count, 100);
+        let (share, p95) = request.duration.percentiles_ms[1];
+        assert_eq!(share, 0.95);
+        assert!((p95 - 95.0).abs() < 0.2, "{p95}");
+        assert_eq!(request.phases.tls.count, 0);
+    }
+
+    #[test]
+    fn the_end_tells_what_was_dropped() {
+        let summary = RunSummary {
+            passed: false,
+            exit_code: 99,
+            reason: StopReason::Aborted("enough".into()),
+            stats: Arc::new(Stats {
+                vus: 5,
+                ..Stats::default()
+            }),
+            thresholds: vec![Verdict {
+                expression: "http_reqs: count > 1".to_owned(),
+                passed: false,
+                value: Some(1.0),
+            }],
+        };
+        let event = converted(EventKind::RunFinished(Arc::new(summary)));
+        let wit::EventKind::RunFinished(summary) = event.kind else {
+            panic!("not the end: {event:?}");
+        };
+        assert_eq!((summary.passed, summary.exit_code), (false, 99));
+        assert_eq!(summary.events_dropped, 3);
+        assert_eq!(summary.stats.vus, 5);
+        assert_eq!(summary.thresholds[0].expression, "http_reqs: count > 1");
+        assert!(matches!(summary.reason, wit::StopReason::Aborted(reason) if reason == "enough"));
+    }
+
+    #[test]
+    fn each_interest_is_mapped() {
+        assert_eq!(interests(wit::Interests::empty()), Interests::default());
+        assert_eq!(
+            interests(wit::Interests::STATS | wit::Interests::LOGS),
+            Interests::STATS.with(Interests::LOGS)
+        );
+        assert_eq!(interests(wit::Interests::all()), Interests(0x1ff));
+    }
+}

@@ -1,0 +1,175 @@
+//! What a recorder prints: lines in the host's own diagnostics, never raw text
+//! on its streams.
+
+use std::collections::VecDeque;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use tokio::io::AsyncWrite;
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
+
+/// How long a line may get before it is broken, in bytes.
+const LINE: usize = 4096;
+
+/// How many of the last lines are kept, to explain a failure.
+const KEPT: usize = 4;
+
+/// What a recorder prints, on either stream. Cloning it gives another handle on
+/// the same output.
+#[derive(Debug, Clone)]
+pub(super) struct Output(Arc<Mutex<Printed>>);
+
+#[derive(Debug)]
+struct Printed {
+    recorder: String,
+    /// The line that is not ended yet.
+    line: Vec<u8>,
+    last: VecDeque<String>,
+}
+
+impl Output {
+    pub(super) fn new(recorder: &str) -> Self {
+        Self(Arc::new(Mutex::new(Printed {
+            recorder: recorder.to_owned(),
+            line: Vec::new(),
+            last: VecDeque::new(),
+        })))
+    }
+
+    /// The last lines since the last time, in one, for the message of a
+    /// failure.
+    pub(super) fn last_words(&self) -> Option<String> {
+        let mut printed = self.lock();
+        printed.end_line();
+        let last = std::mem::take(&mut printed.last);
+        last.into_iter().reduce(|mut words, line| {
+            words.push_str(if words.ends_with(':') { " " } else { "; " });
+            words.push_str(&line);
+            words
+        })
+    }
+
+    fn print(&self, bytes: &[u8]) {
+        let mut printed = self.lock();
+        for byte in bytes {
+            if *byte == b'\n' {
+                printed.end_line();
+                continue;
+            }
+            printed.line.push(*byte);
+            if printed.line.len() == LINE {
+                printed.end_line();
+            }
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Printed> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Printed {
+    fn end_line(&mut self) {
+        let line = std::mem::take(&mut self.line);
+        let line = String::from_utf8_lossy(&line);
+        let line = line.trim();
+        // Rust's advice after each panic is of no use here.
+        if line.is_empty() || line.starts_with("note: run with `RUST_BACKTRACE") {
+            return;
+        }
+        tracing::info!(recorder = self.recorder, line, "a recorder printed");
+        if self.last.len() == KEPT {
+            self.last.pop_front();
+        }
+        self.last.push_back(line.to_owned());
+    }
+}
+
+impl IsTerminal for Output {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for Output {
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.clone())
+    }
+}
+
+impl OutputStream for Output {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        self.print(&bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(1 << 16)
+    }
+}
+
+#[wasmtime_wasi::async_trait]
+impl Pollable for Output {
+    async fn ready(&mut self) {}
+}
+
+impl AsyncWrite for Output {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.print(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_lines_are_kept_until_they_are_asked_for() {
+        let output = Output::new("r");
+        output.print(b"1\n2\n3\n\n4\n5 in two ");
+        output.print(b"parts");
+        assert_eq!(
+            output.last_words().as_deref(),
+            Some("2; 3; 4; 5 in two parts")
+        );
+        assert_eq!(output.last_words(), None);
+        output.print(b"panicked at lib.rs:1:\noh no\n");
+        assert_eq!(
+            output.last_words().as_deref(),
+            Some("panicked at lib.rs:1: oh no")
+        );
+    }
+
+    #[test]
+    fn a_line_without_an_end_is_broken() {
+        let output = Output::new("r");
+        output.print(&vec![b'x'; 2 * LINE + 1]);
+        let words = output.last_words().expect("printed");
+        assert_eq!(words.split("; ").count(), 3);
+    }
+}
