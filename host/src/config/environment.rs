@@ -53,7 +53,11 @@ impl Options {
 
 /// The known variable that `name` is meant to be, if it is a slip away from one.
 fn misspelt(name: &str) -> Option<&'static str> {
-    let slips = if name.len() < "SQUALL_".len() + 8 { 1 } else { 2 };
+    let slips = if name.len() < "SQUALL_".len() + 8 {
+        1
+    } else {
+        2
+    };
     Key::all()
         .filter_map(Key::variable)
         .map(|known| (strsim::damerau_levenshtein(name, known), known))
@@ -79,7 +83,10 @@ mod tests {
         let options = read(&[
             ("SQUALL_VUS", ""),
             ("SQUALL_TAGS", "team=a, stage=b"),
-            ("SQUALL_THRESHOLDS", "checks: rate > 0.9; http_reqs: count > 1"),
+            (
+                "SQUALL_THRESHOLDS",
+                "checks: rate > 0.9; http_reqs: count > 1",
+            ),
         ]);
         assert!(options.get(Key::Vus).is_none());
         assert_eq!(options.all(Key::Tag)[1].text, "stage=b");

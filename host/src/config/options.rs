@@ -368,8 +368,7 @@ mod tests {
     #[test]
     fn a_layer_that_shapes_the_load_hides_the_weaker_shape() {
         let script = [(Key::Iterations, "10"), (Key::Vus, "3")];
-        let merged =
-            said(Place::Flag, &[(Key::Duration, "5s")]).over(said(Place::Script, &script));
+        let merged = said(Place::Flag, &[(Key::Duration, "5s")]).over(said(Place::Script, &script));
         assert_eq!(texts(&merged, Key::Iterations), [""; 0]);
         assert_eq!(texts(&merged, Key::Vus), ["3"]);
     }

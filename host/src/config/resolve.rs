@@ -112,7 +112,9 @@ pub fn resolve(
             .unwrap_or_else(|| default_name(&script)),
         thresholds: read.each(Key::Threshold, values::threshold),
         tags: last_of_each(read.each(Key::Tag, values::tag), |tag: &Tag| &tag.0),
-        seed: read.one(Key::Seed, values::seed).unwrap_or_else(random_seed),
+        seed: read
+            .one(Key::Seed, values::seed)
+            .unwrap_or_else(random_seed),
         http,
         limits: Limits {
             vu_memory: read
@@ -222,10 +224,10 @@ impl Reader<'_> {
 
     /// A mistake in how options go together, told at the place of one of them.
     fn clash(&mut self, key: Key, what: &str, hint: &str) {
-        let place = self
-            .options
-            .get(key)
-            .map_or_else(|| format!("`--{}`", key.flag()), |given| given.place_of(key));
+        let place = self.options.get(key).map_or_else(
+            || format!("`--{}`", key.flag()),
+            |given| given.place_of(key),
+        );
         self.mistakes
             .push(Problem::new(format!("{place}: {what}")).hint(hint));
     }
@@ -517,7 +519,10 @@ mod tests {
         ])
         .plan;
         assert_eq!(plan.recorders, expected);
-        let variable = ("SQUALL_RECORDERS".into(), "json,./a.wasm,level=2,to=x/y".into());
+        let variable = (
+            "SQUALL_RECORDERS".into(),
+            "json,./a.wasm,level=2,to=x/y".into(),
+        );
         let options = Options::from_environment([variable]);
         let plan = resolve(ScriptSource::Demo, &options, &around())
             .expect("valid")

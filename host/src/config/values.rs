@@ -154,9 +154,9 @@ pub(super) fn host(text: &str) -> Parsed<String> {
     let inside = inside.split_once(':').map_or(inside, |(host, _)| host);
     let valid = |host: &str| {
         !host.is_empty()
-            && host.chars().all(|c| {
-                c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')
-            })
+            && host
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
     };
     match (valid(text), valid(inside)) {
         (true, _) => Ok(text.to_ascii_lowercase()),
@@ -187,12 +187,8 @@ pub(super) fn tag(text: &str) -> Parsed<Tag> {
 
 pub(super) fn threshold(text: &str) -> Parsed<Threshold> {
     Threshold::parse(text).map_err(|error| {
-        Wrong::new(format!(
-            "{} at character {}",
-            error.expected,
-            error.at + 1
-        ))
-        .hint("such as `http_req_duration: p(95) < 500` or `http_req_failed: rate < 0.01`")
+        Wrong::new(format!("{} at character {}", error.expected, error.at + 1))
+            .hint("such as `http_req_duration: p(95) < 500` or `http_req_failed: rate < 0.01`")
     })
 }
 
@@ -216,10 +212,7 @@ pub(super) fn log(text: &str) -> Parsed<String> {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
     let lower = text.to_ascii_lowercase();
     let valid = LEVELS.contains(&&*lower)
-        || text.contains('=')
-            && tracing_subscriber::EnvFilter::builder()
-                .parse(text)
-                .is_ok();
+        || text.contains('=') && tracing_subscriber::EnvFilter::builder().parse(text).is_ok();
     if valid {
         return Ok(if text.contains('=') {
             text.to_owned()
