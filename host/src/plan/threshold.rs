@@ -106,6 +106,15 @@ impl Metric {
         (Self::DataReceived, "data_received", Shape::Counter),
     ];
 
+    /// The kind of the metric.
+    pub fn shape(self) -> Shape {
+        Self::ALL
+            .iter()
+            .find(|(metric, ..)| *metric == self)
+            .map(|(.., shape)| *shape)
+            .expect("every metric is in the list of all")
+    }
+
     fn named(name: &str) -> Option<(Self, Shape)> {
         Self::ALL
             .iter()

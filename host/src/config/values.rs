@@ -1,0 +1,275 @@
+//! One value at a time, from its text.
+
+use std::num::{NonZeroU32, NonZeroU64};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::options::nearest;
+use crate::measure::Tag;
+use crate::plan::{Executor, RecorderSource, RecorderSpec, Threshold};
+use crate::units::{parse_duration, parse_size};
+
+/// Why a text is not the value that it should be.
+#[derive(Debug)]
+pub(super) struct Wrong {
+    /// What was expected.
+    pub(super) expected: String,
+    /// What to write instead.
+    pub(super) hint: Option<String>,
+}
+
+impl Wrong {
+    fn new(expected: impl Into<String>) -> Self {
+        Self {
+            expected: expected.into(),
+            hint: None,
+        }
+    }
+
+    fn hint(self, hint: impl Into<String>) -> Self {
+        Self {
+            hint: Some(hint.into()),
+            ..self
+        }
+    }
+}
+
+pub(super) type Parsed<T> = Result<T, Wrong>;
+
+pub(super) fn vus(text: &str) -> Parsed<NonZeroU32> {
+    text.parse().map_err(|_| {
+        Wrong::new(format!("a whole number from 1 to {}", u32::MAX)).hint("such as `50`")
+    })
+}
+
+pub(super) fn threads(text: &str) -> Parsed<usize> {
+    text.parse()
+        .ok()
+        .filter(|threads| (1..=1024).contains(threads))
+        .ok_or_else(|| {
+            Wrong::new("a whole number from 1 to 1024")
+                .hint("leave it out to use every core that is available")
+        })
+}
+
+pub(super) fn iterations(text: &str) -> Parsed<NonZeroU64> {
+    text.parse()
+        .map_err(|_| Wrong::new("a whole number from 1").hint("such as `1000`"))
+}
+
+pub(super) fn names(text: &str) -> Parsed<usize> {
+    text.parse()
+        .ok()
+        .filter(|names| (1..=1_000_000).contains(names))
+        .ok_or_else(|| Wrong::new("a whole number from 1 to 1000000").hint("such as `1000`"))
+}
+
+pub(super) fn count(text: &str) -> Parsed<u64> {
+    text.parse()
+        .map_err(|_| Wrong::new("a whole number from 0").hint("such as `1000`"))
+}
+
+pub(super) fn seed(text: &str) -> Parsed<u64> {
+    text.parse().map_err(|_| {
+        Wrong::new(format!("a whole number from 0 to {}", u64::MAX)).hint("such as `42`")
+    })
+}
+
+pub(super) fn switch(text: &str) -> Parsed<bool> {
+    match &*text.to_ascii_lowercase() {
+        "1" | "true" | "yes" | "on" => Ok(true),
+        "0" | "false" | "no" | "off" => Ok(false),
+        _ => Err(Wrong::new("`true` or `false`").hint("leave it out for `false`")),
+    }
+}
+
+/// Any duration, zero included.
+pub(super) fn duration(text: &str) -> Parsed<Duration> {
+    parse_duration(text).map_err(|_| {
+        let number = text.trim().parse::<f64>().is_ok_and(|number| number > 0.0);
+        let wrong = Wrong::new("a duration with its unit");
+        if number {
+            wrong.hint(format!("did you mean `{}s`?", text.trim()))
+        } else {
+            wrong.hint("such as `30s`, `1m30s`, `2h` or `500ms`")
+        }
+    })
+}
+
+pub(super) fn duration_above_zero(text: &str) -> Parsed<Duration> {
+    at_least(text, Duration::from_nanos(1), "a duration above zero")
+}
+
+/// How often something is reported: not more often than is worth the work.
+pub(super) fn interval(text: &str) -> Parsed<Duration> {
+    at_least(
+        text,
+        Duration::from_millis(100),
+        "a duration of at least `100ms`",
+    )
+}
+
+fn at_least(text: &str, least: Duration, expected: &str) -> Parsed<Duration> {
+    match duration(text)? {
+        duration if duration < least => {
+            Err(Wrong::new(expected).hint("such as `2s`, `1m30s` or `500ms`"))
+        }
+        duration => Ok(duration),
+    }
+}
+
+/// A wasm32 memory: from one page up to what 32 bits can address.
+pub(super) fn vu_memory(text: &str) -> Parsed<u64> {
+    const PAGE: u64 = 64 << 10;
+    match parse_size(text) {
+        Ok(size) if (PAGE..=4 << 30).contains(&size) => Ok(size),
+        Ok(_) => Err(Wrong::new("a size from `64KiB` to `4GiB`").hint("such as `64MiB`")),
+        Err(_) => Err(Wrong::new("a size with its unit").hint("such as `64MiB` or `512KiB`")),
+    }
+}
+
+pub(super) fn base_url(text: &str) -> Parsed<String> {
+    let wrong = || Wrong::new("an absolute `http` or `https` URL");
+    let example = "such as `http://127.0.0.1:8080`";
+    let uri: http::Uri = text.parse().map_err(|_| wrong().hint(example))?;
+    match (uri.scheme_str(), uri.authority()) {
+        (Some("http" | "https"), Some(authority)) if !authority.host().is_empty() => {
+            Ok(text.to_owned())
+        }
+        (None, Some(_)) => Err(wrong().hint(format!("did you mean `http://{text}`?"))),
+        _ => Err(wrong().hint(example)),
+    }
+}
+
+/// A host as it stands in a URL: in lower case, an IPv6 address in brackets.
+pub(super) fn host(text: &str) -> Parsed<String> {
+    let wrong = || Wrong::new("the name or address of a host");
+    let text = text.trim();
+    let bare = text.trim_start_matches('[').trim_end_matches(']');
+    if bare.parse::<std::net::Ipv6Addr>().is_ok() {
+        return Ok(format!("[{}]", bare.to_ascii_lowercase()));
+    }
+    let inside = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let inside = inside.split(['/', '?', '#']).next().unwrap_or_default();
+    let inside = inside.split_once(':').map_or(inside, |(host, _)| host);
+    let valid = |host: &str| {
+        !host.is_empty()
+            && host
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
+    };
+    match (valid(text), valid(inside)) {
+        (true, _) => Ok(text.to_ascii_lowercase()),
+        (false, true) => Err(wrong().hint(format!(
+            "without scheme, port and path: `{}`",
+            inside.to_ascii_lowercase()
+        ))),
+        (false, false) if text.contains('*') => {
+            Err(wrong().hint("patterns are not supported: name each host"))
+        }
+        (false, false) => Err(wrong().hint("such as `shop.example` or `127.0.0.1`")),
+    }
+}
+
+/// `NAME=VALUE`. The value can be empty and contain `=`.
+pub(super) fn pair(text: &str) -> Parsed<(String, String)> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.trim().is_empty() => {
+            Ok((name.trim().to_owned(), value.to_owned()))
+        }
+        _ => Err(Wrong::new("`NAME=VALUE`").hint("such as `stage=test`")),
+    }
+}
+
+pub(super) fn tag(text: &str) -> Parsed<Tag> {
+    pair(text).map(|(name, value)| (name.into(), value.into()))
+}
+
+pub(super) fn threshold(text: &str) -> Parsed<Threshold> {
+    Threshold::parse(text).map_err(|error| {
+        Wrong::new(format!("{} at character {}", error.expected, error.at + 1))
+            .hint("such as `http_req_duration: p(95) < 500` or `http_req_failed: rate < 0.01`")
+    })
+}
+
+/// The name of an executor.
+pub(super) fn executor(text: &str) -> Parsed<&'static str> {
+    Executor::NAMES
+        .into_iter()
+        .find(|name| *name == text)
+        .ok_or_else(|| {
+            let names = Executor::NAMES.map(|name| format!("`{name}`")).join(" or ");
+            let wrong = Wrong::new(names);
+            match nearest(text, Executor::NAMES) {
+                Some(near) => wrong.hint(format!("did you mean `{near}`?")),
+                None => wrong.hint("leave it out: it follows from the other flags"),
+            }
+        })
+}
+
+/// A level, or directives such as `squall=debug,warn`.
+pub(super) fn log(text: &str) -> Parsed<String> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    let lower = text.to_ascii_lowercase();
+    let valid = LEVELS.contains(&&*lower)
+        || text.contains('=') && tracing_subscriber::EnvFilter::builder().parse(text).is_ok();
+    if valid {
+        return Ok(if text.contains('=') {
+            text.to_owned()
+        } else {
+            lower
+        });
+    }
+    let wrong = Wrong::new("`off`, `error`, `warn`, `info`, `debug` or `trace`");
+    Err(match nearest(&lower, LEVELS) {
+        Some(near) => wrong.hint(format!("did you mean `{near}`?")),
+        None => wrong.hint("such as `info`, or for a part of the program `squall::http=debug`"),
+    })
+}
+
+/// A path that is not empty.
+pub(super) fn path(text: &str) -> Parsed<PathBuf> {
+    if text.trim().is_empty() {
+        return Err(Wrong::new("the path of a file").hint("such as `summary.json`"));
+    }
+    Ok(PathBuf::from(text))
+}
+
+/// A part of `--recorder`'s value, or of several of them joined by commas.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum RecorderPart {
+    /// A recorder.
+    Named(RecorderSpec),
+    /// No recorder at all.
+    Nobody,
+    /// `KEY=VALUE`: an option of the recorder before it.
+    Option(String, String),
+}
+
+pub(super) fn recorder_part(text: &str) -> Parsed<RecorderPart> {
+    let named = |source| {
+        Ok(RecorderPart::Named(RecorderSpec {
+            source,
+            options: Vec::new(),
+        }))
+    };
+    match text {
+        "json" => return named(RecorderSource::Json),
+        "none" => return Ok(RecorderPart::Nobody),
+        _ => {}
+    }
+    if let Some((name, value)) = text.split_once('=')
+        && !name.contains(['/', '\\'])
+        && !name.is_empty()
+    {
+        return Ok(RecorderPart::Option(name.to_owned(), value.to_owned()));
+    }
+    if text.contains(['/', '\\']) || text.ends_with(".wasm") {
+        return named(RecorderSource::File(PathBuf::from(text)));
+    }
+    let wrong = Wrong::new("`json`, `none` or the path of a component");
+    Err(match nearest(text, ["json", "none"]) {
+        Some(near) => wrong.hint(format!("did you mean `{near}`?")),
+        None => wrong.hint(format!("for a file of that name, write `./{text}`")),
+    })
+}

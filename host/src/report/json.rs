@@ -1,0 +1,432 @@
+//! The summary as JSON: `--summary FILE`.
+//!
+//! A contract for programs: keys are only ever added, and then the minor
+//! version of the schema grows. Times are milliseconds in keys that end in
+//! `_ms`; points in time are milliseconds since the Unix epoch.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value, json};
+
+use super::health::doubts;
+use crate::error::{Error, Problem};
+use crate::event::StopReason;
+use crate::run::Outcome;
+use crate::stats::Distribution;
+use crate::stats::window::{IterationStats, MetricStats, RequestStats, Window};
+
+/// The version of the schema.
+pub const SCHEMA_VERSION: &str = "1.0";
+
+/// Makes sure that the summary can be written before the run that it is of.
+///
+/// # Errors
+///
+/// If no file can be made beside `path`.
+pub fn probe(path: &Path) -> Result<(), Error> {
+    let failed = |error| cannot_write(path, &error);
+    if path.is_dir() {
+        return Err(failed(std::io::ErrorKind::IsADirectory.into()));
+    }
+    let beside = beside(path);
+    fs::File::create(&beside).map_err(failed)?;
+    fs::remove_file(&beside).map_err(failed)
+}
+
+/// Writes the summary whole: to a file beside `path`, which then takes its
+/// place. Blocks on the disk.
+///
+/// # Errors
+///
+/// If the file cannot be written. What was at `path` is then untouched.
+pub fn write(path: &Path, outcome: &Outcome) -> Result<(), Error> {
+    let mut text = format!("{:#}", summary(outcome));
+    text.push('\n');
+    let beside = beside(path);
+    let written = fs::File::create(&beside)
+        .and_then(|mut file| {
+            file.write_all(text.as_bytes())?;
+            file.sync_all()
+        })
+        .and_then(|()| fs::rename(&beside, path));
+    written.map_err(|error| {
+        // The first error is the one to tell.
+        let _ = fs::remove_file(&beside);
+        cannot_write(path, &error)
+    })
+}
+
+/// A file in the folder of `path` that is this process's own.
+fn beside(path: &Path) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(format!(".{}.tmp", std::process::id()));
+    path.with_file_name(name)
+}
+
+fn cannot_write(path: &Path, error: &std::io::Error) -> Error {
+    Error::File(
+        Problem::new(format!(
+            "cannot write the summary `{}`: {error}",
+            path.display()
+        ))
+        .hint("give `--summary` a file in a folder that exists and that you may write to"),
+    )
+}
+
+/// The summary.
+pub fn summary(outcome: &Outcome) -> Value {
+    let summary = &outcome.summary;
+    let total = &summary.stats.total;
+    let health = &outcome.health;
+    let doubts = doubts(outcome);
+    json!({
+        "schema_version": SCHEMA_VERSION,
+        "run": {
+            "id": outcome.run_id,
+            "test_plan": outcome.plan.test_plan,
+            "seed": outcome.plan.seed,
+            "started_ms": outcome.started_ms,
+            "squall_version": env!("CARGO_PKG_VERSION"),
+            "plan": outcome.plan.as_ref(),
+        },
+        "passed": summary.passed,
+        "exit_code": outcome.exit_code as u8,
+        "reason": reason(outcome),
+        "duration_ms": millis(total.duration.as_secs_f64() * 1e3),
+        "all": requests(&total.all),
+        "requests": total.requests.iter().map(requests).collect::<Vec<_>>(),
+        "transactions": transactions(total),
+        "failures": failures(total),
+        "checks": checks(total),
+        "metrics": total.metrics.iter().map(metric).collect::<Vec<_>>(),
+        "iterations": iterations(&total.iterations),
+        "thresholds": thresholds(outcome),
+        "health": {
+            "cpu_mean_percent": health.cpu_mean_percent,
+            "cpu_max_percent": health.cpu_max_percent,
+            "cores": health.cores,
+            "machine_cpu_max_percent": health.machine_cpu_max_percent,
+            "memory_max_bytes": health.memory_max_bytes,
+            "threads": health.threads,
+            "open_files_max": health.open_files_max,
+            "trusted": doubts.is_empty(),
+            "doubts": doubts.iter().map(|doubt| &doubt.text).collect::<Vec<_>>(),
+        },
+        "telemetry": telemetry(outcome),
+        "warnings": outcome.warnings,
+    })
+}
+
+fn reason(outcome: &Outcome) -> Value {
+    let (kind, detail) = match &outcome.summary.reason {
+        StopReason::Completed => ("completed", None),
+        StopReason::Interrupted => ("interrupted", None),
+        StopReason::Aborted(detail) => ("aborted", Some(&**detail)),
+        StopReason::Other(detail) => ("other", Some(&**detail)),
+    };
+    let detail = detail
+        .filter(|detail| !detail.is_empty())
+        .or(outcome.abort_detail.as_deref());
+    match detail {
+        Some(detail) => json!({ "kind": kind, "detail": detail }),
+        None => json!({ "kind": kind }),
+    }
+}
+
+fn requests(row: &RequestStats) -> Value {
+    let statuses: Map<String, Value> = row
+        .statuses
+        .iter()
+        .map(|(status, count)| (status.to_string(), (*count).into()))
+        .collect();
+    json!({
+        "method": &*row.method,
+        "name": &*row.name,
+        "requests": row.requests,
+        "failures": row.failures,
+        "requests_per_s": row.requests_per_s,
+        "failures_per_s": row.failures_per_s,
+        "duration": times(&row.duration),
+        "phases": {
+            "connecting": times(&row.connecting),
+            "tls": times(&row.tls),
+            "waiting": times(&row.waiting),
+            "receiving": times(&row.receiving),
+        },
+        "statuses": statuses,
+        "sent_bytes": row.sent_bytes,
+        "received_bytes": row.received_bytes,
+    })
+}
+
+fn transactions(total: &Window) -> Vec<Value> {
+    let value = |row: &crate::stats::window::TransactionStats| {
+        json!({
+            "name": &*row.name,
+            "failures": row.failures,
+            "duration": times(&row.duration),
+        })
+    };
+    total.transactions.iter().map(value).collect()
+}
+
+fn failures(total: &Window) -> Vec<Value> {
+    let value = |row: &crate::stats::window::FailureStats| {
+        let mut value = json!({
+            "origin": row.origin,
+            "method": &*row.method,
+            "name": &*row.name,
+            "message": &*row.message,
+            "occurrences": row.occurrences,
+            "first_seen_ms": row.first_seen_ms,
+            "last_seen_ms": row.last_seen_ms,
+        });
+        if let Some(stack) = &row.stack {
+            value["stack"] = (**stack).into();
+        }
+        value
+    };
+    total.failures.iter().map(value).collect()
+}
+
+fn checks(total: &Window) -> Vec<Value> {
+    let value = |row: &crate::stats::window::CheckStats| {
+        json!({
+            "name": &*row.name,
+            "passes": row.passes,
+            "failures": row.failures,
+        })
+    };
+    total.checks.iter().map(value).collect()
+}
+
+fn metric(row: &MetricStats) -> Value {
+    let mut value = json!({
+        "name": &*row.name,
+        "kind": row.kind,
+        "count": row.count,
+        "value": row.value,
+    });
+    if let Some(distribution) = &row.distribution {
+        value["distribution"] = figures(distribution, "");
+    }
+    value
+}
+
+fn iterations(row: &IterationStats) -> Value {
+    json!({
+        "finished": row.finished,
+        "failed": row.failed,
+        "interrupted": row.interrupted,
+        "dropped": row.dropped,
+        "duration": times(&row.duration),
+        "lag": times(&row.lag),
+    })
+}
+
+fn thresholds(outcome: &Outcome) -> Vec<Value> {
+    let value = |row: &crate::stats::thresholds::Verdict| {
+        json!({
+            "expression": row.expression,
+            "passed": row.passed,
+            "value": row.value,
+        })
+    };
+    outcome.summary.thresholds.iter().map(value).collect()
+}
+
+fn telemetry(outcome: &Outcome) -> Value {
+    let recorders = &outcome.telemetry;
+    let rows: Vec<_> = recorders
+        .iter()
+        .map(|row| {
+            json!({
+                "name": row.name,
+                "entries_written": row.entries_written,
+                "entries_invalid": row.entries_invalid,
+                "events_dropped": row.events_dropped,
+                "failure": row.failure,
+            })
+        })
+        .collect();
+    json!({
+        "entries_written": recorders.iter().map(|row| row.entries_written).sum::<u64>(),
+        "entries_invalid": recorders.iter().map(|row| row.entries_invalid).sum::<u64>(),
+        "events_dropped": recorders.iter().map(|row| row.events_dropped).sum::<u64>(),
+        "recorders": rows,
+    })
+}
+
+/// A distribution of times.
+fn times(distribution: &Distribution) -> Value {
+    figures(distribution, "_ms")
+}
+
+/// A distribution; `unit` ends the keys of its figures.
+fn figures(distribution: &Distribution, unit: &str) -> Value {
+    let [p90, p95, p99, p999] = distribution.quantiles;
+    let mut object = Map::new();
+    object.insert("count".to_owned(), distribution.count.into());
+    for (name, value) in [
+        ("min", distribution.min),
+        ("mean", distribution.mean),
+        ("median", distribution.median),
+        ("p90", p90),
+        ("p95", p95),
+        ("p99", p99),
+        ("p999", p999),
+        ("max", distribution.max),
+    ] {
+        object.insert(format!("{name}{unit}"), millis(value).into());
+    }
+    Value::Object(object)
+}
+
+/// To three decimals, the resolution of what was measured.
+fn millis(value: f64) -> f64 {
+    (value * 1e3).round() / 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::made_up;
+    use super::*;
+
+    fn keys(value: &Value) -> Vec<&str> {
+        let object = value.as_object().expect("an object");
+        let mut keys: Vec<_> = object.keys().map(String::as_str).collect();
+        keys.sort_unstable();
+        keys
+    }
+
+    #[test]
+    fn the_keys_are_those_of_the_contract() {
+        let summary = summary(&made_up::shop());
+        assert_eq!(
+            keys(&summary),
+            [
+                "all",
+                "checks",
+                "duration_ms",
+                "exit_code",
+                "failures",
+                "health",
+                "iterations",
+                "metrics",
+                "passed",
+                "reason",
+                "requests",
+                "run",
+                "schema_version",
+                "telemetry",
+                "thresholds",
+                "transactions",
+                "warnings",
+            ]
+        );
+        assert_eq!(
+            keys(&summary["all"]),
+            [
+                "duration",
+                "failures",
+                "failures_per_s",
+                "method",
+                "name",
+                "phases",
+                "received_bytes",
+                "requests",
+                "requests_per_s",
+                "sent_bytes",
+                "statuses",
+            ]
+        );
+        let times = [
+            "count",
+            "max_ms",
+            "mean_ms",
+            "median_ms",
+            "min_ms",
+            "p90_ms",
+            "p95_ms",
+            "p999_ms",
+            "p99_ms",
+        ];
+        assert_eq!(keys(&summary["all"]["duration"]), times);
+        assert_eq!(keys(&summary["iterations"]["lag"]), times);
+        assert_eq!(
+            keys(&summary["requests"][0]["phases"]),
+            ["connecting", "receiving", "tls", "waiting"]
+        );
+        assert_eq!(
+            keys(&summary["failures"][0]),
+            [
+                "first_seen_ms",
+                "last_seen_ms",
+                "message",
+                "method",
+                "name",
+                "occurrences",
+                "origin",
+            ]
+        );
+        assert_eq!(
+            keys(&summary["metrics"][0]["distribution"]),
+            [
+                "count", "max", "mean", "median", "min", "p90", "p95", "p99", "p999"
+            ]
+        );
+    }
+
+    #[test]
+    fn the_figures_are_those_of_the_run() {
+        let outcome = made_up::shop();
+        let summary = summary(&outcome);
+        assert_eq!(summary["exit_code"], 99);
+        assert_eq!(summary["passed"], false);
+        assert_eq!(summary["reason"], json!({ "kind": "completed" }));
+        assert_eq!(summary["duration_ms"], 60_214.0);
+        let sum: u64 = summary["requests"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .filter_map(|row| row["requests"].as_u64())
+            .sum();
+        assert_eq!(summary["all"]["requests"], sum);
+        assert_eq!(summary["all"]["statuses"]["0"], 3);
+        assert_eq!(summary["thresholds"][0]["passed"], false);
+        assert!(summary["thresholds"][1]["value"].is_f64());
+        assert_eq!(summary["health"]["trusted"], true);
+        assert_eq!(summary["telemetry"]["entries_written"], 214);
+        let aborted = super::summary(&made_up::trouble());
+        assert_eq!(
+            aborted["reason"],
+            json!({ "kind": "aborted", "detail": "the shop is on fire" })
+        );
+        assert_eq!(aborted["health"]["trusted"], false);
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole_and_nothing_is_left_beside_it() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("summary.json");
+        fs::write(&file, "old").expect("it is ours");
+        probe(&file).expect("it can be written");
+        assert_eq!(fs::read_to_string(&file).expect("still there"), "old");
+        write(&file, &made_up::hello()).expect("it can be written");
+        let text = fs::read_to_string(&file).expect("it is there");
+        let value: Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(value["all"]["requests"], 200);
+        assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1);
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_told_before_the_run() {
+        let error = probe(Path::new("/nowhere/at/all/summary.json")).expect_err("no folder");
+        assert!(error.to_string().contains("/nowhere/at/all/summary.json"));
+        assert!(error.to_string().contains("hint:"));
+    }
+}

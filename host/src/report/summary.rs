@@ -1,0 +1,772 @@
+//! The summary at the end of a run, as text.
+//!
+//! What somebody needs who was woken by it comes first: did it pass, and if not
+//! why; can the figures be trusted; then what was slow or failed, and where;
+//! last the details. No line is wider than asked for.
+
+use super::health::{About, doubts, uses};
+use super::table::{Row, Table};
+use super::text::{
+    clean, count, counted, date_and_time, number, percent, percent_of, shorten_end, shorten_middle,
+    span, time, time_of_day, width, wrap,
+};
+use super::{Palette, paint, shape};
+use crate::error::ExitCode;
+use crate::event::StopReason;
+use crate::measure::{FailureOrigin, MetricKind};
+use crate::plan::threshold::{Aggregate, Shape};
+use crate::plan::{Executor, Threshold};
+use crate::run::Outcome;
+use crate::stats::window::{
+    CheckStats, FailureStats, MetricStats, RequestStats, TransactionStats, Window,
+};
+use crate::units::{Bytes, Pretty};
+
+/// How many rows of a kind are shown; the JSON has them all.
+const ROWS: usize = 50;
+/// How many distinct failures are shown.
+const FAILURES: usize = 20;
+/// How many lines of a failure's stack are shown.
+const STACK_LINES: usize = 4;
+
+/// The narrowest and the widest that a summary gets.
+const COLUMNS: std::ops::RangeInclusive<usize> = 80..=140;
+
+/// Renders the summary for a terminal of `columns`, as far as it makes use of
+/// them. Ends with a line break.
+pub fn render(outcome: &Outcome, columns: usize, palette: Palette) -> String {
+    let mut page = Page {
+        columns: columns.clamp(*COLUMNS.start(), *COLUMNS.end()),
+        palette,
+        lines: Vec::new(),
+    };
+    page.verdict(outcome);
+    page.health(outcome);
+    page.figures(&outcome.summary.stats.total);
+    page.failures(&outcome.summary.stats.total);
+    page.checks(&outcome.summary.stats.total.checks);
+    page.metrics(&outcome.summary.stats.total.metrics);
+    page.shape(outcome);
+    page.footer(outcome);
+    let mut text = page.lines.join("\n");
+    text.push('\n');
+    text
+}
+
+/// The verdict alone, with the thresholds that failed: what `--quiet` leaves of
+/// a run that did not pass.
+pub fn verdict(outcome: &Outcome, columns: usize, palette: Palette) -> String {
+    let mut page = Page {
+        columns: columns.clamp(*COLUMNS.start(), *COLUMNS.end()),
+        palette,
+        lines: Vec::new(),
+    };
+    let (_, text) = headline(outcome);
+    page.text(palette.bad, &text);
+    for row in threshold_rows(outcome) {
+        if !row.passed {
+            page.text(palette.bad, &format!("  ✗ {}: {}", row.text, row.value));
+        }
+    }
+    let mut text = page.lines.join("\n");
+    text.push('\n');
+    text
+}
+
+struct Page {
+    columns: usize,
+    palette: Palette,
+    lines: Vec<String>,
+}
+
+impl Page {
+    /// A line, cut if it is too wide.
+    fn text(&mut self, style: anstyle::Style, text: &str) {
+        self.lines
+            .push(paint(style, shorten_end(text, self.columns)));
+    }
+
+    fn plain(&mut self, text: &str) {
+        self.text(anstyle::Style::new(), text);
+    }
+
+    fn title(&mut self, text: &str) {
+        self.lines.push(String::new());
+        self.text(self.palette.title, text);
+    }
+
+    /// Words, broken into lines of which all but the first are indented.
+    fn words(&mut self, style: anstyle::Style, first: &str, text: &str, lines: usize) {
+        let indent = " ".repeat(width(first));
+        for (at, line) in wrap(text, self.columns - width(first), lines)
+            .into_iter()
+            .enumerate()
+        {
+            let lead = if at == 0 { first } else { &indent };
+            self.lines.push(paint(style, format!("{lead}{line}")));
+        }
+    }
+
+    /// Short texts joined by dots, as many on a line as fit.
+    fn joined(&mut self, texts: &[String]) {
+        const DOT: &str = " · ";
+        let mut line = String::new();
+        for text in texts {
+            if line.is_empty() {
+                line = format!("  {text}");
+            } else if width(&line) + width(DOT) + width(text) <= self.columns {
+                line = line + DOT + text;
+            } else {
+                self.plain(&std::mem::take(&mut line));
+                line = format!("  {text}");
+            }
+        }
+        if !line.is_empty() {
+            self.plain(&line);
+        }
+    }
+
+    fn verdict(&mut self, outcome: &Outcome) {
+        let (good, text) = headline(outcome);
+        let style = if good {
+            self.palette.good
+        } else {
+            self.palette.bad
+        };
+        self.words(style, "", &text, 3);
+        let total = &outcome.summary.stats.total;
+        let scenario = &outcome.plan.scenarios[0];
+        let load = match scenario.executor {
+            Executor::ConstantVus { vus, duration } => format!(
+                "{} for {}",
+                counted(vus.get().into(), "VU", "VUs"),
+                Pretty(duration)
+            ),
+            Executor::SharedIterations {
+                vus, iterations, ..
+            } => format!(
+                "{} by {}",
+                counted(iterations, "iteration", "iterations"),
+                counted(vus.get().into(), "VU", "VUs")
+            ),
+        };
+        let ended_ms = outcome.started_ms + total.duration.as_secs_f64() * 1e3;
+        let mut facts = vec![
+            shorten_middle(&clean(&outcome.plan.test_plan), 40),
+            load,
+            format!(
+                "{} to {} UTC ({})",
+                date_and_time(outcome.started_ms),
+                time_of_day(ended_ms),
+                span(total.duration)
+            ),
+        ];
+        if total.all.requests > 0 {
+            facts.push(format!(
+                "{}, {}/s",
+                counted(total.all.requests, "request", "requests"),
+                number(total.all.requests_per_s)
+            ));
+            facts.push(format!(
+                "{} failed ({} %)",
+                count(total.all.failures),
+                percent_of(total.all.failures, total.all.requests)
+            ));
+        } else {
+            facts.push("no request was sent".to_owned());
+        }
+        self.joined(&facts);
+
+        let rows = threshold_rows(outcome);
+        if rows.is_empty() {
+            return;
+        }
+        self.title("Thresholds");
+        let text_width = rows.iter().map(|row| width(&row.text)).max().unwrap_or(0);
+        let value_width = rows.iter().map(|row| width(&row.value)).max().unwrap_or(0);
+        let text_width = text_width.min(self.columns.saturating_sub(value_width + 6));
+        for row in rows {
+            let (mark, style) = if row.passed {
+                ("✓", self.palette.good)
+            } else {
+                ("✗", self.palette.bad)
+            };
+            let text = shorten_middle(&row.text, text_width);
+            self.lines.push(format!(
+                "  {} {text:<text_width$}  {:>value_width$}",
+                paint(style, mark),
+                row.value
+            ));
+        }
+    }
+
+    fn health(&mut self, outcome: &Outcome) {
+        let doubts = doubts(outcome);
+        if doubts.is_empty() {
+            self.title("Load generator: fine, the figures can be trusted");
+        } else {
+            self.lines.push(String::new());
+            let headline = if doubts.iter().any(|doubt| doubt.about == About::Figures) {
+                "Load generator: the figures are in doubt"
+            } else {
+                "Load generator: the figures can be trusted, but the telemetry is incomplete"
+            };
+            self.text(self.palette.doubtful, headline);
+            for doubt in &doubts {
+                self.words(anstyle::Style::new(), "  ! ", &doubt.text, 3);
+            }
+        }
+        self.joined(&uses(outcome));
+        for warning in &outcome.warnings {
+            self.words(anstyle::Style::new(), "  warning: ", &clean(warning), 3);
+        }
+    }
+
+    fn figures(&mut self, total: &Window) {
+        let mut table = Table::default();
+        requests(&mut table, total);
+        transactions(&mut table, total);
+        phases(&mut table, &total.all);
+        iterations(&mut table, total);
+        self.lines.push(String::new());
+        self.lines.extend(table.render(self.columns, self.palette));
+        self.statuses(&total.all);
+    }
+
+    fn statuses(&mut self, all: &RequestStats) {
+        if all.statuses.iter().all(|(status, _)| *status == 200) {
+            return;
+        }
+        self.title("Answers by status");
+        let rows: Vec<_> = all
+            .statuses
+            .iter()
+            .map(|(status, hits)| match status {
+                0 => format!("none: {}", count(*hits)),
+                status => format!("{status}: {}", count(*hits)),
+            })
+            .collect();
+        self.joined(&rows);
+    }
+
+    fn failures(&mut self, total: &Window) {
+        if total.failures.is_empty() {
+            return;
+        }
+        self.title(&format!(
+            "Failures, {} distinct",
+            count(total.failures.len() as u64)
+        ));
+        let shown = &total.failures[..total.failures.len().min(FAILURES)];
+        let digits = shown
+            .iter()
+            .map(|failure| width(&count(failure.occurrences)))
+            .max()
+            .unwrap_or(1);
+        for failure in shown {
+            self.failure(failure, digits);
+        }
+        self.rest(total.failures.len(), FAILURES, "failures");
+    }
+
+    fn failure(&mut self, failure: &FailureStats, digits: usize) {
+        let name = clean(&failure.name);
+        let of = match failure.origin {
+            FailureOrigin::Request => with_method(&failure.method, &name),
+            FailureOrigin::Transaction => format!("transaction {name}"),
+            FailureOrigin::Script => "script".to_owned(),
+        };
+        let of = shorten_middle(&of, self.columns / 2);
+        let occurrences = count(failure.occurrences);
+        let lead = format!("  {occurrences:>digits$}× ");
+        let message = clean(&failure.message);
+        let (first, last) = (
+            time_of_day(failure.first_seen_ms),
+            time_of_day(failure.last_seen_ms),
+        );
+        let when = if failure.occurrences == 1 || first == last {
+            format!("(at {first})")
+        } else {
+            format!("({first} to {last})")
+        };
+        self.words(
+            anstyle::Style::new(),
+            &lead,
+            &format!("{of}: {message} {when}"),
+            4,
+        );
+        if let Some(stack) = &failure.stack {
+            let indent = " ".repeat(width(&lead) + 2);
+            let mut frames = stack.lines().filter(|line| !line.trim().is_empty());
+            for frame in frames.by_ref().take(STACK_LINES) {
+                self.plain(&format!("{indent}{}", clean(frame)));
+            }
+            let left = frames.count();
+            if left > 0 {
+                self.plain(&format!("{indent}… {left} more"));
+            }
+        }
+    }
+
+    fn checks(&mut self, checks: &[CheckStats]) {
+        if checks.is_empty() {
+            return;
+        }
+        let failing = checks.iter().filter(|check| check.failures > 0).count();
+        let title = match failing {
+            0 => "Checks, all held".to_owned(),
+            _ => format!(
+                "Checks, {} of {} did not always hold",
+                count(failing as u64),
+                count(checks.len() as u64)
+            ),
+        };
+        self.title(&title);
+        // Those that need a look first, each group by name.
+        let mut sorted: Vec<_> = checks.iter().collect();
+        sorted.sort_by_key(|check| check.failures == 0);
+        sorted.truncate(ROWS);
+        let rows: Vec<_> = sorted
+            .into_iter()
+            .map(|check| {
+                let held = percent_of(check.passes, check.passes + check.failures);
+                let figures = match check.failures {
+                    0 => format!("{held} % of {}", count(check.passes)),
+                    failures => format!(
+                        "{held} % of {}, {} failed",
+                        count(check.passes + failures),
+                        count(failures)
+                    ),
+                };
+                (check.failures == 0, clean(&check.name), figures)
+            })
+            .collect();
+        let names = rows.iter().map(|(_, name, _)| width(name)).max();
+        let figures = rows.iter().map(|(.., figures)| width(figures)).max();
+        let name_width = names
+            .unwrap_or(0)
+            .min(self.columns - 6 - figures.unwrap_or(0));
+        for (held, name, figures) in rows {
+            let (mark, style) = if held {
+                ("✓", self.palette.good)
+            } else {
+                ("✗", self.palette.bad)
+            };
+            let name = shorten_middle(&name, name_width);
+            self.lines.push(format!(
+                "  {} {name:<name_width$}  {figures}",
+                paint(style, mark)
+            ));
+        }
+        self.rest(checks.len(), ROWS, "checks");
+    }
+
+    fn metrics(&mut self, metrics: &[MetricStats]) {
+        if metrics.is_empty() {
+            return;
+        }
+        self.title("Metrics of the script");
+        let rows: Vec<_> = metrics
+            .iter()
+            .take(ROWS)
+            .map(|metric| (clean(&metric.name), metric_figures(metric)))
+            .collect();
+        let names = rows.iter().map(|(name, _)| width(name)).max();
+        let name_width = names.unwrap_or(0).min(self.columns / 3);
+        for (name, figures) in rows {
+            let name = shorten_middle(&name, name_width);
+            self.plain(&format!("  {name:<name_width$}  {figures}"));
+        }
+        self.rest(metrics.len(), ROWS, "metrics");
+    }
+
+    fn shape(&mut self, outcome: &Outcome) {
+        let lines = shape::render(&outcome.duration_histogram, self.columns);
+        if lines.is_empty() {
+            return;
+        }
+        self.title("Distribution of request times");
+        self.lines.extend(lines);
+    }
+
+    fn footer(&mut self, outcome: &Outcome) {
+        let total = &outcome.summary.stats.total;
+        self.lines.push(String::new());
+        let mut facts = vec![
+            format!("sent {}", Bytes(total.all.sent_bytes)),
+            format!("received {}", Bytes(total.all.received_bytes)),
+        ];
+        for recorder in &outcome.telemetry {
+            facts.push(format!(
+                "{} by recorder `{}`",
+                counted(recorder.entries_written, "log entry", "log entries"),
+                shorten_middle(&clean(&recorder.name), 40)
+            ));
+        }
+        facts.push(format!("seed {}", outcome.plan.seed));
+        facts.push(format!("run {}", clean(&outcome.run_id)));
+        self.joined(&facts);
+        // The head may have scrolled away: the verdict once more.
+        if self.lines.len() > 30 {
+            let (good, text) = headline(outcome);
+            let style = if good {
+                self.palette.good
+            } else {
+                self.palette.bad
+            };
+            self.lines.push(String::new());
+            self.text(style, &text);
+        }
+    }
+
+    fn rest(&mut self, all: usize, shown: usize, what: &str) {
+        if all > shown {
+            self.plain(&format!(
+                "  … {} more {what}: `--summary FILE` writes them all",
+                count((all - shown) as u64)
+            ));
+        }
+    }
+}
+
+/// Whether the run went well, and in a sentence how it went.
+fn headline(outcome: &Outcome) -> (bool, String) {
+    let summary = &outcome.summary;
+    let code = outcome.exit_code as u8;
+    let thresholds = summary.thresholds.len();
+    let failed = summary.thresholds.iter().filter(|row| !row.passed).count();
+    let detail = match &summary.reason {
+        StopReason::Aborted(detail) | StopReason::Other(detail) if !detail.is_empty() => {
+            Some(&**detail)
+        }
+        _ => outcome.abort_detail.as_deref(),
+    };
+    let detail = detail.map(|detail| format!(": {}", clean(detail)));
+    let detail = detail.unwrap_or_default();
+    let ran = span(summary.stats.total.duration);
+    let text = match outcome.exit_code {
+        ExitCode::Passed => {
+            let text = match (thresholds, &summary.reason) {
+                (0, StopReason::Other(_)) => format!("✓ DONE after {ran}{detail}"),
+                (0, _) => "✓ DONE, nothing to judge by (no `--threshold` was given)".to_owned(),
+                (1, _) => "✓ PASSED, the threshold holds".to_owned(),
+                (_, _) => format!("✓ PASSED, all {thresholds} thresholds hold"),
+            };
+            return (true, text);
+        }
+        ExitCode::ThresholdFailed => {
+            let of = counted(thresholds as u64, "threshold", "thresholds");
+            let verb = if failed == 1 { "does" } else { "do" };
+            format!("✗ FAILED, {failed} of {of} {verb} not hold{detail}")
+        }
+        ExitCode::Interrupted => format!("✗ INTERRUPTED after {ran}{detail}"),
+        ExitCode::Aborted => format!("✗ ABORTED by the script after {ran}{detail}"),
+        ExitCode::ScriptFailed => format!("✗ THE SCRIPT FAILED{detail}"),
+        ExitCode::Incomplete => format!("✗ INCOMPLETE, a part of the result is missing{detail}"),
+        ExitCode::Defect | ExitCode::Usage | ExitCode::Invalid => {
+            format!("✗ FAILED after {ran}{detail}")
+        }
+    };
+    (false, format!("{text} (exit code {code})"))
+}
+
+struct ThresholdRow {
+    passed: bool,
+    text: String,
+    value: String,
+}
+
+fn threshold_rows(outcome: &Outcome) -> Vec<ThresholdRow> {
+    let verdicts = &outcome.summary.thresholds;
+    verdicts
+        .iter()
+        .map(|verdict| {
+            // The unit is the metric's; a verdict has only the text.
+            let threshold = Threshold::parse(&verdict.expression).ok();
+            ThresholdRow {
+                passed: verdict.passed,
+                text: clean(&verdict.expression),
+                value: match verdict.value {
+                    None => "nothing measured".to_owned(),
+                    Some(value) => threshold
+                        .map_or_else(|| number(value), |threshold| observed(&threshold, value)),
+                },
+            }
+        })
+        .collect()
+}
+
+/// An observed value in the unit of its threshold.
+fn observed(threshold: &Threshold, value: f64) -> String {
+    let shape = threshold.metric.shape();
+    match (shape, threshold.aggregate) {
+        (_, Aggregate::Count) => count(value as u64),
+        (Shape::Counter, _) => format!("{}/s", number(value)),
+        (Shape::Rate, _) => format!("{} %", percent(value)),
+        (Shape::Trend, _) => time(value),
+    }
+}
+
+fn with_method(method: &str, name: &str) -> String {
+    if method.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{method} {name}")
+    }
+}
+
+fn requests(table: &mut Table, total: &Window) {
+    table.section("Requests, times in ms");
+    if total.requests.is_empty() {
+        table.note("none");
+        return;
+    }
+    let method_width = total
+        .requests
+        .iter()
+        .map(|row| width(&row.method))
+        .max()
+        .unwrap_or(0);
+    for row in most(&total.requests, |row| row.requests) {
+        table.row(Row {
+            name: format!("{:<method_width$} {}", row.method, clean(&row.name)),
+            ..request_row(row)
+        });
+    }
+    if total.requests.len() > ROWS {
+        table.note(format!(
+            "… {} more names with fewer requests: `--summary FILE` writes them all",
+            count((total.requests.len() - ROWS) as u64)
+        ));
+    }
+    if total.requests.len() > 1 {
+        table.row(Row {
+            name: "all requests".to_owned(),
+            ..request_row(&total.all)
+        });
+    }
+}
+
+fn request_row(row: &RequestStats) -> Row {
+    Row {
+        name: String::new(),
+        count: Some(row.requests),
+        failures: Some(row.failures),
+        per_s: Some(row.requests_per_s),
+        times: row.duration,
+    }
+}
+
+fn transactions(table: &mut Table, total: &Window) {
+    if total.transactions.is_empty() {
+        return;
+    }
+    table.section("Transactions");
+    let per_s = |row: &TransactionStats| per_s(row.duration.count, total);
+    for row in most(&total.transactions, |row| row.duration.count) {
+        table.row(Row {
+            name: clean(&row.name),
+            count: Some(row.duration.count),
+            failures: Some(row.failures),
+            per_s: per_s(row),
+            times: row.duration,
+        });
+    }
+    if total.transactions.len() > ROWS {
+        table.note(format!(
+            "… {} more: `--summary FILE` writes them all",
+            count((total.transactions.len() - ROWS) as u64)
+        ));
+    }
+}
+
+/// Where the time of requests went.
+fn phases(table: &mut Table, all: &RequestStats) {
+    // A request on an open connection has neither of the first two, one without
+    // an answer none of the last two.
+    let phases = [
+        ("connecting", all.connecting),
+        ("TLS handshake", all.tls),
+        ("waiting", all.waiting),
+        ("receiving", all.receiving),
+    ];
+    let measured = phases.iter().filter(|(_, times)| times.count > 0);
+    for (at, (name, times)) in measured.enumerate() {
+        if at == 0 {
+            table.section("Phases of all requests");
+        }
+        table.row(Row {
+            name: (*name).to_owned(),
+            count: Some(times.count),
+            times: *times,
+            ..Row::default()
+        });
+    }
+}
+
+fn iterations(table: &mut Table, total: &Window) {
+    let iterations = &total.iterations;
+    table.section("Iterations");
+    if iterations.finished + iterations.interrupted + iterations.dropped == 0 {
+        table.note("none");
+        return;
+    }
+    table.row(Row {
+        name: "finished".to_owned(),
+        count: Some(iterations.finished),
+        failures: Some(iterations.failed),
+        per_s: per_s(iterations.finished, total),
+        times: iterations.duration,
+    });
+    let mut more = Vec::new();
+    if iterations.interrupted > 0 {
+        more.push(format!(
+            "{} cut short by the end of the run",
+            count(iterations.interrupted)
+        ));
+    }
+    if iterations.dropped > 0 {
+        more.push(format!("{} could not start", count(iterations.dropped)));
+    }
+    if !more.is_empty() {
+        table.note(more.join(", "));
+    }
+}
+
+fn per_s(count: u64, total: &Window) -> Option<f64> {
+    let seconds = total.duration.as_secs_f64();
+    (seconds > 0.0).then(|| count as f64 / seconds)
+}
+
+/// Of too many rows those with the most of something, in their order.
+fn most<T>(rows: &[T], of: impl Fn(&T) -> u64) -> Vec<&T> {
+    let mut least = 0;
+    if rows.len() > ROWS {
+        let mut sizes: Vec<u64> = rows.iter().map(&of).collect();
+        sizes.sort_unstable_by(|a, b| b.cmp(a));
+        least = sizes[ROWS - 1];
+    }
+    let above = rows.iter().filter(|row| of(row) > least).count();
+    let mut level = ROWS.saturating_sub(above);
+    rows.iter()
+        .filter(|row| {
+            let size = of(row);
+            size > least
+                || size == least && {
+                    let fits = level > 0;
+                    level = level.saturating_sub(1);
+                    fits
+                }
+        })
+        .collect()
+}
+
+fn metric_figures(metric: &MetricStats) -> String {
+    match (metric.kind, &metric.distribution) {
+        (MetricKind::Counter, _) => number(metric.value),
+        (MetricKind::Gauge, _) => format!("{} at the end", number(metric.value)),
+        (MetricKind::Rate, _) => format!("{} % of {}", percent(metric.value), count(metric.count)),
+        (MetricKind::Trend, Some(trend)) => format!(
+            "{} values: min {}  mean {}  median {}  p95 {}  max {}",
+            count(metric.count),
+            number(trend.min),
+            number(trend.mean),
+            number(trend.median),
+            number(trend.quantiles[1]),
+            number(trend.max)
+        ),
+        (MetricKind::Trend, None) => number(metric.value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::made_up;
+    use super::*;
+
+    /// Compares with the expected output beside this file; with
+    /// `UPDATE_EXPECT=1` writes it anew.
+    #[track_caller]
+    fn is_golden(name: &str, text: &str) {
+        let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("src/report/golden")
+            .join(format!("{name}.txt"));
+        if std::env::var_os("UPDATE_EXPECT").is_some() {
+            std::fs::write(&file, text).expect("the folder is there");
+        }
+        let expected = std::fs::read_to_string(&file).expect("the file is there");
+        assert_eq!(text, expected, "{}", file.display());
+    }
+
+    #[track_caller]
+    fn fits(text: &str, columns: usize) {
+        for line in text.lines() {
+            assert!(
+                width(line) <= columns,
+                "{} > {columns}: {line}",
+                width(line)
+            );
+            assert_eq!(line, line.trim_end());
+        }
+    }
+
+    #[test]
+    fn a_busy_run_reads_well_at_every_width() {
+        let outcome = made_up::shop();
+        for columns in [80, 100, 140] {
+            let text = render(&outcome, columns, Palette::PLAIN);
+            fits(&text, columns);
+            is_golden(&format!("shop-{columns}"), &text);
+        }
+    }
+
+    #[test]
+    fn a_passed_run_is_short() {
+        let text = render(&made_up::hello(), 100, Palette::PLAIN);
+        fits(&text, 100);
+        is_golden("hello", &text);
+    }
+
+    #[test]
+    fn a_run_in_trouble_says_so_first() {
+        let text = render(&made_up::trouble(), 100, Palette::PLAIN);
+        fits(&text, 100);
+        is_golden("trouble", &text);
+    }
+
+    #[test]
+    fn a_run_without_a_request_is_told() {
+        let text = render(&made_up::nothing(), 80, Palette::PLAIN);
+        fits(&text, 80);
+        is_golden("nothing", &text);
+    }
+
+    #[test]
+    fn what_is_quiet_still_says_why_it_failed() {
+        is_golden("quiet", &verdict(&made_up::shop(), 100, Palette::PLAIN));
+    }
+
+    #[test]
+    fn colour_changes_no_character() {
+        let coloured = render(&made_up::shop(), 100, Palette::COLOURED);
+        let mut bare = String::new();
+        let mut rest = &*coloured;
+        while let Some((before, after)) = rest.split_once('\x1b') {
+            bare += before;
+            rest = after.split_once('m').expect("a colour ends in m").1;
+        }
+        bare += rest;
+        assert_ne!(coloured, bare);
+        assert_eq!(bare, render(&made_up::shop(), 100, Palette::PLAIN));
+    }
+
+    #[test]
+    fn of_too_many_rows_the_largest_are_kept_in_order() {
+        let rows: Vec<u64> = (0..200).map(|at| at * 7919 % 200).collect();
+        let kept = most(&rows, |row| *row);
+        assert_eq!(kept.len(), ROWS);
+        assert!(kept.iter().all(|row| **row >= 150));
+        let level = vec![1u64; 80];
+        assert_eq!(most(&level, |row| *row).len(), ROWS);
+    }
+}
