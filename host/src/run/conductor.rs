@@ -283,6 +283,7 @@ struct Conductor {
 
 /// A run that has ended.
 struct Ended {
+    started_ms: f64,
     reason: StopReason,
     summary: RunSummary,
     exit_code: ExitCode,
@@ -693,6 +694,7 @@ impl Conductor {
         self.context
             .publish(EventKind::RunFinished(Arc::new(summary.clone())));
         Ended {
+            started_ms: self.context.clock().wall_ms(self.started),
             reason,
             summary,
             exit_code,
@@ -763,6 +765,7 @@ impl Ended {
         };
         Outcome {
             run_id,
+            started_ms: self.started_ms,
             plan,
             exit_code,
             duration_histogram: self.total.all_requests().duration,

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use crate::error::ExitCode;
 use crate::event::RunSummary;
 use crate::plan::Plan;
-use crate::recorder::RecorderOutcome;
+pub use crate::recorder::RecorderOutcome;
 use crate::sink::Sink;
 use crate::stats::Histogram;
 pub use crate::vu::Phase;
@@ -85,6 +85,8 @@ pub struct Live {
 pub struct Outcome {
     /// The run's id.
     pub run_id: String,
+    /// When iterations began to start: milliseconds since the Unix epoch.
+    pub started_ms: f64,
     /// What was run.
     pub plan: Arc<Plan>,
     /// The result.

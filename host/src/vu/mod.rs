@@ -81,8 +81,8 @@ pub struct RunContext {
 }
 
 impl RunContext {
-    /// The context of a run on one node. `phase` is the conductor's.
-    pub fn new(plan: Arc<Plan>, node: Arc<str>, feed: Feed, phase: watch::Receiver<Phase>) -> Self {
+    /// The context of a run that is starting on one node.
+    pub fn new(plan: Arc<Plan>, node: Arc<str>, feed: Feed) -> Self {
         Self {
             plan,
             node,
