@@ -352,3 +352,247 @@ fn header_bytes(headers: &HeaderMap<HeaderValue>) -> usize {
         .map(|(name, value)| name.as_str().len() + value.len() + SEPARATORS)
         .sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::task::JoinHandle;
+    use tokio_rustls::TlsAcceptor;
+
+    use super::super::Targets;
+    use super::*;
+
+    /// A server that reads a request on each connection and answers it with
+    /// the next of `answers`, on one connection after the other. An answer
+    /// that is empty closes the connection.
+    async fn server(answers: &[&str]) -> (SocketAddr, JoinHandle<Vec<String>>) {
+        let answers: Vec<String> = answers.iter().map(|answer| (*answer).to_owned()).collect();
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        let serving = tokio::spawn(async move {
+            let mut heard = Vec::new();
+            for answer in answers {
+                let (mut stream, _) = listener.accept().await.expect("a client");
+                heard.push(request(&mut stream).await);
+                // The client may be gone: it timed out.
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+            heard
+        });
+        (address, serving)
+    }
+
+    async fn request(stream: &mut TcpStream) -> String {
+        let mut heard = Vec::new();
+        while !heard.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            if stream.read(&mut byte).await.expect("a request") == 0 {
+                break;
+            }
+            heard.push(byte[0]);
+        }
+        String::from_utf8(heard).expect("a head in ASCII")
+    }
+
+    fn plan() -> HttpPlan {
+        HttpPlan {
+            base_url: None,
+            timeout: Duration::from_secs(10),
+            allow_hosts: None,
+            insecure_tls: false,
+        }
+    }
+
+    fn get(url: &str) -> Outgoing {
+        Outgoing {
+            method: Method::GET,
+            target: Targets::new(&plan()).resolve(url).expect("a URL"),
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+            timeout: Duration::from_secs(10),
+            max_redirects: 10,
+            discard_body: false,
+        }
+    }
+
+    fn client(plan: &HttpPlan, max_body: u64) -> Client {
+        Factory::new(plan, max_body).client().expect("a client")
+    }
+
+    async fn answered(outgoing: Outgoing) -> Answer {
+        client(&plan(), 1 << 20).send(outgoing).await
+    }
+
+    fn kind(answer: &Answer) -> Option<ErrorKind> {
+        answer.failure.as_ref().map(|failure| failure.kind)
+    }
+
+    #[tokio::test]
+    async fn the_bytes_counted_are_the_bytes_on_the_wire() {
+        const ANSWER: &str = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\nx-a: b\r\n\r\nhello";
+        let (address, serving) = server(&[ANSWER]).await;
+        let answer = answered(get(&format!("http://{address}/a?b=c"))).await;
+        let heard = serving.await.expect("it served").remove(0);
+        assert_eq!(&*answer.body, b"hello");
+        assert_eq!(answer.sample.received_bytes, ANSWER.len() as u64);
+        assert_eq!(answer.sample.sent_bytes, heard.len() as u64, "{heard}");
+        let phases = answer.sample.phases;
+        assert!(phases.connecting.is_some() && phases.tls.is_none());
+        assert!(phases.waiting.is_some() && phases.receiving.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_breaks_is_told_from_one_that_never_was() {
+        let (address, _serving) =
+            server(&["", "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhe"]).await;
+        let url = format!("http://{address}/");
+        for _ in 0..2 {
+            let answer = answered(get(&url)).await;
+            assert_eq!(kind(&answer), Some(ErrorKind::Closed), "{answer:?}");
+            assert_eq!(answer.sample.status, 0);
+            assert!(answer.body.is_empty());
+        }
+        let answer = answered(get(&url)).await;
+        assert_eq!(kind(&answer), Some(ErrorKind::Connect));
+        let message = answer.failure.expect("a failure").message;
+        assert_eq!(message, "cannot connect: connection refused");
+    }
+
+    #[tokio::test]
+    async fn a_host_without_an_address_is_a_failed_lookup() {
+        let answer = answered(get("http://no-such-host.invalid/")).await;
+        assert_eq!(kind(&answer), Some(ErrorKind::Dns), "{answer:?}");
+    }
+
+    #[tokio::test]
+    async fn a_body_beyond_the_limit_is_an_error_unless_it_is_discarded() {
+        const KNOWN: &str =
+            "HTTP/1.1 200 OK\r\ncontent-length: 8\r\nconnection: close\r\n\r\n12345678";
+        const UNKNOWN: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n12345678";
+        let (address, _serving) = server(&[KNOWN, UNKNOWN, KNOWN]).await;
+        let client = client(&plan(), 4);
+        let url = format!("http://{address}/");
+        for _ in 0..2 {
+            let answer = client.send(get(&url)).await;
+            let message = answer.failure.expect("a failure").message;
+            assert!(message.contains("larger than 4 B"), "{message}");
+        }
+        let outgoing = Outgoing {
+            discard_body: true,
+            ..get(&url)
+        };
+        let answer = client.send(outgoing).await;
+        assert_eq!((answer.failure, answer.sample.status), (None, 200));
+    }
+
+    #[tokio::test]
+    async fn a_redirect_to_another_host_takes_no_secrets_along() {
+        let (there, arrived) = server(&["HTTP/1.1 204 No Content\r\n\r\n"]).await;
+        let (here, _serving) = server(
+            &[Box::leak(
+                format!(
+                    "HTTP/1.1 307 Moved\r\nlocation: http://{there}/\r\ncontent-length: 0\r\n\r\n"
+                )
+                .into_boxed_str(),
+            )]
+            .leak(),
+        )
+        .await;
+        let mut outgoing = get(&format!("http://{here}/"));
+        outgoing
+            .headers
+            .insert(header::AUTHORIZATION, HeaderValue::from_static("secret"));
+        outgoing
+            .headers
+            .insert("x-kept", HeaderValue::from_static("yes"));
+        let answer = answered(outgoing).await;
+        assert_eq!(answer.sample.status, 204);
+        assert_eq!(
+            answer.url.expect("it answered").as_str(),
+            format!("http://{there}/")
+        );
+        let heard = arrived.await.expect("it served").remove(0);
+        assert!(
+            heard.contains("x-kept: yes") && !heard.contains("secret"),
+            "{heard}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_redirect_to_a_host_that_is_not_allowed_is_refused() {
+        let (address, _serving) = server(&[
+            "HTTP/1.1 302 Found\r\nlocation: http://other.test/\r\ncontent-length: 0\r\n\r\n",
+        ])
+        .await;
+        let plan = HttpPlan {
+            allow_hosts: Some(vec!["127.0.0.1".into()]),
+            ..plan()
+        };
+        let answer = client(&plan, 4)
+            .send(get(&format!("http://{address}/")))
+            .await;
+        assert_eq!(kind(&answer), Some(ErrorKind::InvalidRequest));
+    }
+
+    /// A TLS server with a certificate of its own that answers every request.
+    async fn secure_server() -> SocketAddr {
+        let certified =
+            rcgen::generate_simple_self_signed(vec!["localhost".into()]).expect("a certificate");
+        let key =
+            rustls::pki_types::PrivateKeyDer::Pkcs8(certified.signing_key.serialize_der().into());
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("ring supports them")
+            .with_no_client_auth()
+            .with_single_cert(vec![certified.cert.der().clone()], key)
+            .expect("the key is the certificate's");
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let Ok(mut stream) = acceptor.accept(stream).await else {
+                    continue;
+                };
+                let mut request = [0; 1024];
+                let _ = stream.read(&mut request).await;
+                let _ = stream
+                    .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+                    .await;
+                let _ = stream.shutdown().await;
+            }
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn a_tls_handshake_is_timed_apart_from_connecting() {
+        let address = secure_server().await;
+        let plan = HttpPlan {
+            insecure_tls: true,
+            ..plan()
+        };
+        let answer = client(&plan, 4)
+            .send(get(&format!("https://localhost:{}/", address.port())))
+            .await;
+        assert_eq!((answer.failure, answer.sample.status), (None, 200));
+        let phases = answer.sample.phases;
+        let (connecting, tls) = (
+            phases.connecting.expect("opened"),
+            phases.tls.expect("shaken"),
+        );
+        assert!(!tls.is_zero());
+        assert!(connecting + tls <= answer.sample.duration);
+    }
+
+    #[tokio::test]
+    async fn a_certificate_of_nobodys_is_refused() {
+        let address = secure_server().await;
+        let answer = answered(get(&format!("https://localhost:{}/", address.port()))).await;
+        assert_eq!(kind(&answer), Some(ErrorKind::Tls), "{answer:?}");
+    }
+}

@@ -26,9 +26,7 @@ use crate::executor::Schedule;
 use crate::http::Factory;
 use crate::measure::ScriptError;
 use crate::plan::{Executor, Plan, RecorderSource, ScriptSource, Share};
-use crate::recorder::{
-    Feed, RecorderOutcome, Recorders, Role, RunInfo, Setup as RecorderSetup,
-};
+use crate::recorder::{Feed, RecorderOutcome, Recorders, Role, RunInfo, Setup as RecorderSetup};
 use crate::sink::Sink;
 use crate::stats::names::NameKind;
 use crate::stats::thresholds::{Verdict, judge};
@@ -75,7 +73,9 @@ pub fn run(setup: Setup) -> Result<Outcome, Error> {
     let (recorders, templates) = std::thread::scope(|scope| {
         let recorders = scope.spawn(|| start_recorders(&plan, &run_id, sinks, &cache));
         let templates = load_scripts(&plan, &cache, &ticker);
-        let recorders = recorders.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let recorders = recorders
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         (recorders, templates)
     });
     let ((recorders, feed), templates) = (recorders?, templates?);
@@ -175,7 +175,11 @@ fn start_recorders(
         node: NODE.into(),
         hostname: crate::system::hostname(),
         process_id: std::process::id(),
-        scenarios: plan.scenarios.iter().map(|scenario| scenario.name.clone()).collect(),
+        scenarios: plan
+            .scenarios
+            .iter()
+            .map(|scenario| scenario.name.clone())
+            .collect(),
         tags: plan.tags.clone(),
         stats_interval: plan.stats_interval,
         plan: serde_json::to_string(plan).expect("a plan is plain data with text as keys"),
@@ -756,9 +760,7 @@ impl Ended {
                 self.never_started, self.vus
             ));
         }
-        let lost = telemetry.iter().any(|recorder| {
-            !recorder.is_complete()
-        });
+        let lost = telemetry.iter().any(|recorder| !recorder.is_complete());
         let exit_code = match self.exit_code {
             ExitCode::Passed if lost => ExitCode::Incomplete,
             code => code,

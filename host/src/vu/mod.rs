@@ -113,7 +113,8 @@ impl RunContext {
 
     /// Enters another phase. For the conductor alone.
     pub fn enter(&self, phase: Phase) {
-        self.stopping.store(phase >= Phase::Stopping, Ordering::Relaxed);
+        self.stopping
+            .store(phase >= Phase::Stopping, Ordering::Relaxed);
         self.phase.send_replace(phase);
     }
 
