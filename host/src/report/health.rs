@@ -2,7 +2,9 @@
 //! something measures itself and not the server.
 
 use super::text::{count, counted, number, percent, time};
-use crate::run::{Health, Outcome, RecorderOutcome};
+use crate::event::StopReason;
+use crate::recorder::RecorderOutcome;
+use crate::run::{Health, Outcome};
 
 /// Above this share of the CPU time that its threads could have, a request
 /// waits for the generator before and after it waits for the server.
@@ -76,9 +78,10 @@ fn figure_doubts(outcome: &Outcome) -> Vec<String> {
             time(lag)
         ));
     }
-    if iterations.dropped > 0 {
+    // Of a run that was ended early nobody expects the whole plan.
+    if iterations.dropped > 0 && outcome.summary.reason == StopReason::Completed {
         doubts.push(format!(
-            "{} could not start for lack of a free VU: less was sent than planned",
+            "{} never started: less was sent than planned; use more VUs or more time",
             counted(iterations.dropped, "iteration", "iterations")
         ));
     }
@@ -100,6 +103,12 @@ fn telemetry_doubts(recorders: &[RecorderOutcome]) -> Vec<String> {
             doubts.push(format!(
                 "the recorder `{name}` was too slow: its telemetry lacks {}",
                 counted(recorder.events_dropped, "event", "events")
+            ));
+        }
+        if recorder.entries_lost > 0 {
+            doubts.push(format!(
+                "{} of the recorder `{name}` could not be written",
+                counted(recorder.entries_lost, "log entry", "log entries")
             ));
         }
         if recorder.entries_invalid > 0 {

@@ -248,6 +248,7 @@ fn telemetry(outcome: &Outcome) -> Value {
                 "name": row.name,
                 "entries_written": row.entries_written,
                 "entries_invalid": row.entries_invalid,
+                "entries_lost": row.entries_lost,
                 "events_dropped": row.events_dropped,
                 "failure": row.failure,
             })
@@ -256,6 +257,7 @@ fn telemetry(outcome: &Outcome) -> Value {
     json!({
         "entries_written": recorders.iter().map(|row| row.entries_written).sum::<u64>(),
         "entries_invalid": recorders.iter().map(|row| row.entries_invalid).sum::<u64>(),
+        "entries_lost": recorders.iter().map(|row| row.entries_lost).sum::<u64>(),
         "events_dropped": recorders.iter().map(|row| row.events_dropped).sum::<u64>(),
         "recorders": rows,
     })

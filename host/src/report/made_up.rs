@@ -9,7 +9,8 @@ use crate::error::ExitCode;
 use crate::event::{RunSummary, Stats, StopReason};
 use crate::measure::{IterationEnd, MetricKind, Phases, RequestSample, ScriptError};
 use crate::plan::{Plan, ScriptSource};
-use crate::run::{Health, Outcome, RecorderOutcome};
+use crate::recorder::RecorderOutcome;
+use crate::run::{Health, Outcome};
 use crate::stats::{Names, Shard, Snapshot, thresholds};
 
 /// 2026-11-23 03:41:05.250 UTC.
@@ -83,6 +84,7 @@ fn outcome(plan: Plan, total: &Snapshot, duration: Duration, exit_code: ExitCode
             name: "json".to_owned(),
             entries_written: 214,
             entries_invalid: 0,
+            entries_lost: 0,
             events_dropped: 0,
             failure: None,
         }],
@@ -293,6 +295,7 @@ pub(super) fn trouble() -> Outcome {
         name: "./recorders/misrecord.wasm".to_owned(),
         entries_written: 3,
         entries_invalid: 2,
+        entries_lost: 1,
         events_dropped: 40_213,
         failure: Some("trapped: unreachable".to_owned()),
     });

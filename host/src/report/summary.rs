@@ -626,7 +626,7 @@ fn iterations(table: &mut Table, total: &Window) {
         ));
     }
     if iterations.dropped > 0 {
-        more.push(format!("{} could not start", count(iterations.dropped)));
+        more.push(format!("{} never started", count(iterations.dropped)));
     }
     if !more.is_empty() {
         table.note(more.join(", "));

@@ -1,0 +1,119 @@
+//! The terminal: the one way to stderr, which the live line, diagnostics and
+//! messages share without tearing each other.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::report::Palette;
+
+/// How wide a line may be if nothing tells.
+const COLUMNS: usize = 100;
+
+/// A handle on stderr; clones share it. Every write is whole, and what is
+/// written while a live line stands goes above it.
+#[derive(Debug, Clone)]
+pub(super) struct Console(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    terminal: bool,
+    coloured: bool,
+    /// The live line that now stands on the terminal; empty for none.
+    live: Mutex<String>,
+}
+
+impl Console {
+    /// Looks at stderr and the environment: colour only on a terminal that has
+    /// some, and if `NO_COLOR` is unset or empty.
+    pub(super) fn new() -> Self {
+        let terminal = io::stderr().is_terminal();
+        let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        Self(Arc::new(Inner {
+            terminal: terminal && !dumb,
+            coloured: terminal && !dumb && !set("NO_COLOR"),
+            live: Mutex::default(),
+        }))
+    }
+
+    /// Whether stderr is a terminal on which a line can be redrawn.
+    pub(super) fn is_terminal(&self) -> bool {
+        self.0.terminal
+    }
+
+    /// Whether colour is wanted.
+    pub(super) fn is_coloured(&self) -> bool {
+        self.0.coloured
+    }
+
+    /// The styles for reports.
+    pub(super) fn palette(&self) -> Palette {
+        if self.0.coloured {
+            Palette::COLOURED
+        } else {
+            Palette::PLAIN
+        }
+    }
+
+    /// How wide a line may be: the terminal's width, else `COLUMNS`, else 100.
+    pub(super) fn columns(&self) -> usize {
+        let size = rustix::termios::tcgetwinsize(io::stderr());
+        let of_terminal = size.ok().map(|size| usize::from(size.ws_col));
+        let told = || std::env::var("COLUMNS").ok()?.parse().ok();
+        of_terminal
+            .filter(|columns| *columns > 0)
+            .or_else(told)
+            .unwrap_or(COLUMNS)
+    }
+
+    /// Redraws the live line; an empty one takes it away. Does nothing if
+    /// stderr is no terminal.
+    pub(super) fn live(&self, line: &str) {
+        if !self.0.terminal {
+            return;
+        }
+        let mut live = self.lock();
+        if live.is_empty() && line.is_empty() {
+            return;
+        }
+        line.clone_into(&mut live);
+        put(format!("\r{line}\x1b[K").as_bytes());
+    }
+
+    /// Writes text that ends in a line break, above the live line.
+    pub(super) fn write(&self, text: &str) {
+        self.write_bytes(text.as_bytes());
+    }
+
+    fn write_bytes(&self, bytes: &[u8]) {
+        let live = self.lock();
+        if live.is_empty() {
+            put(bytes);
+            return;
+        }
+        put(&[b"\r\x1b[K", bytes, live.as_bytes(), b"\x1b[K"].concat());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, String> {
+        self.0.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Writes to stderr in one call, as far as the system takes it. If stderr is
+/// gone there is nowhere to say so.
+fn put(bytes: &[u8]) {
+    let mut stderr = io::stderr().lock();
+    let _ = stderr.write_all(bytes);
+    let _ = stderr.flush();
+}
+
+impl io::Write for Console {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_bytes(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

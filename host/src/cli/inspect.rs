@@ -1,0 +1,127 @@
+//! `squall inspect`: what a component is, in plain words.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use super::args::InspectArgs;
+use super::console::Console;
+use super::run;
+use crate::config::{Options, Resolved};
+use crate::error::{Error, ExitCode};
+use crate::units::Bytes;
+use crate::wasm::component::{self, Description, Item, Kind};
+
+/// Describes a component on stdout; with flags of a run, the plan as well. The
+/// exit code tells whether squall can run it.
+///
+/// # Errors
+///
+/// If the file is not a component, or the flags are wrong.
+pub(super) fn inspect(args: InspectArgs, console: &Console) -> Result<ExitCode, Error> {
+    let path = args.component.clone();
+    let said = args.options();
+    let description = component::inspect(&path).map_err(Error::Component)?;
+    let mut text = describe(&path, &description);
+    let runnable = description.refusals.is_empty();
+    if !said.is_empty() && runnable && matches!(description.kind, Kind::Script { .. }) {
+        let said = said.over(Options::from_environment(std::env::vars_os()));
+        let resolved = run::with_script_options(&path, said)?;
+        text += &plan(&resolved);
+        for warning in &resolved.warnings {
+            console.write(&format!("warning: {warning}\n"));
+        }
+    }
+    // Whoever closes the pipe has read enough.
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    Ok(if runnable {
+        ExitCode::Passed
+    } else {
+        ExitCode::Invalid
+    })
+}
+
+/// The description in words.
+fn describe(path: &Path, description: &Description) -> String {
+    let Description {
+        kind,
+        imports,
+        exports,
+        wasi,
+        size_bytes,
+        language_hint,
+        refusals,
+    } = description;
+    let what = match kind {
+        Kind::Script { version, .. } => format!("a script for squall:script {version}"),
+        Kind::Recorder { version } => format!("a recorder for squall:recorder {version}"),
+        Kind::Neither => "a component, but neither a script nor a recorder".to_owned(),
+    };
+    let mut text = format!("{} is {what}\n", path.display());
+    let mut line = |name: &str, value: &str| {
+        text += &format!("  {name:<10}{value}\n");
+    };
+    line("size", &Bytes(*size_bytes).to_string());
+    if let Some(language) = language_hint {
+        line("made with", language);
+    }
+    if let Kind::Script {
+        lifecycle, options, ..
+    } = kind
+    {
+        let hooks = if *lifecycle {
+            "setup, on-start, on-stop and teardown"
+        } else {
+            "none"
+        };
+        line("hooks", hooks);
+        let defaults = if *options {
+            "brings its own default options"
+        } else {
+            "none of its own"
+        };
+        line("defaults", defaults);
+    }
+    items(&mut text, "imports", imports);
+    items(&mut text, "exports", exports);
+    if !wasi.is_empty() {
+        text += "\nof WASI, with nothing granted but what the flags give:\n";
+        for (package, interfaces) in wasi {
+            text += &format!("  {package}: {}\n", interfaces.join(", "));
+        }
+    }
+    if refusals.is_empty() {
+        text += "\nsquall can run it\n";
+    } else {
+        text += "\nsquall cannot run it:\n";
+        for refusal in refusals {
+            text += &format!("  it {}\n", refusal.what);
+            if let Some(hint) = &refusal.hint {
+                text += &format!("  hint: {hint}\n");
+            }
+        }
+    }
+    text
+}
+
+fn items(text: &mut String, title: &str, items: &[Item]) {
+    if items.is_empty() {
+        return;
+    }
+    *text += &format!("\n{title}\n");
+    for Item { name, functions } in items {
+        if matches!(&functions[..], [only] if only == name) {
+            *text += &format!("  {name}\n");
+        } else {
+            *text += &format!("  {name}: {}\n", functions.join(", "));
+        }
+    }
+}
+
+/// The resolved plan, as JSON.
+fn plan(resolved: &Resolved) -> String {
+    let json = serde_json::json!({
+        "plan": resolved.plan,
+        "settings": resolved.settings,
+    });
+    format!("\nwith these flags, `squall run` follows this plan:\n{json:#}\n")
+}
