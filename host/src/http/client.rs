@@ -491,16 +491,9 @@ mod tests {
     #[tokio::test]
     async fn a_redirect_to_another_host_takes_no_secrets_along() {
         let (there, arrived) = server(&["HTTP/1.1 204 No Content\r\n\r\n"]).await;
-        let (here, _serving) = server(
-            &[Box::leak(
-                format!(
-                    "HTTP/1.1 307 Moved\r\nlocation: http://{there}/\r\ncontent-length: 0\r\n\r\n"
-                )
-                .into_boxed_str(),
-            )]
-            .leak(),
-        )
-        .await;
+        let moved =
+            format!("HTTP/1.1 307 Moved\r\nlocation: http://{there}/\r\ncontent-length: 0\r\n\r\n");
+        let (here, _serving) = server(&[&moved]).await;
         let mut outgoing = get(&format!("http://{here}/"));
         outgoing
             .headers
