@@ -392,11 +392,13 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(60);
 
+    type Answer<T> = Result<T, RecorderError>;
+
     /// A recorder made of closures.
     struct Fake {
-        start: Box<dyn FnMut() -> Result<Interests, RecorderError> + Send>,
-        handle: Box<dyn FnMut(&[Event]) -> Result<Vec<String>, RecorderError> + Send>,
-        finish: Box<dyn FnMut() -> Result<Vec<String>, RecorderError> + Send>,
+        start: Box<dyn FnMut() -> Answer<Interests> + Send>,
+        handle: Box<dyn FnMut(&[Event]) -> Answer<Vec<String>> + Send>,
+        finish: Box<dyn FnMut() -> Answer<Vec<String>> + Send>,
     }
 
     impl Recorder for Fake {

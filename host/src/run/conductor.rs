@@ -31,6 +31,7 @@ use crate::sink::Sink;
 use crate::stats::names::NameKind;
 use crate::stats::thresholds::{Verdict, judge};
 use crate::stats::{Names, Shard, Snapshot, shard};
+use crate::system::{Sampler, Watch};
 use crate::vu::{RunContext, Seat};
 use crate::wasm::cache::CompileCache;
 use crate::wasm::component::{Source, load_recorder, load_script};
@@ -113,6 +114,8 @@ pub fn run(setup: Setup) -> Result<Outcome, Error> {
         recent_began: started,
         started,
         verdicts: Vec::new(),
+        sampler: Sampler::new(),
+        shortage: Watch::new(),
         health: HealthWatch::new(threads.max(1)),
         never_started: 0,
         schedules: Arc::new([]),
@@ -277,6 +280,8 @@ struct Conductor {
     /// When iterations began to start.
     started: Instant,
     verdicts: Vec<Verdict>,
+    sampler: Sampler,
+    shortage: Watch,
     health: HealthWatch,
     never_started: u32,
     /// By scenario, once the run has started.
@@ -646,8 +651,16 @@ impl Conductor {
         self.live.send_replace(live);
     }
 
+    /// Looks at what the process uses, and warns if it runs short.
     fn sample(&mut self) {
-        let _ = &mut self.health;
+        let usage = self.sampler.sample();
+        self.health.take_in(&usage);
+        if self.context.feed.wants(Interests::SYSTEM) {
+            self.context.publish(EventKind::System(usage));
+        }
+        for change in self.shortage.observe(&usage) {
+            self.context.publish(change);
+        }
     }
 
     /// Runs each script's `teardown`, also after a run that failed.
