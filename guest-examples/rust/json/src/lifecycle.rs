@@ -239,7 +239,7 @@ pub fn resource_stats(usage: &SystemUsage) -> Entry {
             },
             "system": {
                 "cpu": { "utilization": rounded(usage.machine_cpu_percent / 100.0) },
-                "memory": { "usage": usage.machine_memory_bytes },
+                "memory": { "limit": usage.machine_memory_bytes },
                 "network": {
                     "sent_bytes": usage.network_sent_bytes,
                     "received_bytes": usage.network_received_bytes,
