@@ -393,11 +393,12 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(60);
 
     type Answer<T> = Result<T, RecorderError>;
+    type Handle = dyn FnMut(&[Event]) -> Answer<Vec<String>> + Send;
 
     /// A recorder made of closures.
     struct Fake {
         start: Box<dyn FnMut() -> Answer<Interests> + Send>,
-        handle: Box<dyn FnMut(&[Event]) -> Answer<Vec<String>> + Send>,
+        handle: Box<Handle>,
         finish: Box<dyn FnMut() -> Answer<Vec<String>> + Send>,
     }
 
