@@ -369,7 +369,10 @@ mod tests {
     fn a_threshold_reads_as_it_is_written() {
         let threshold = Threshold::parse(" http_req_duration:p(99.9)<= 1.5e3 ").expect("valid");
         assert_eq!(threshold.metric, Metric::HttpReqDuration);
-        assert_eq!(threshold.aggregate, Aggregate::Quantile(0.999));
+        let Aggregate::Quantile(quantile) = threshold.aggregate else {
+            panic!("{threshold:?}");
+        };
+        assert!((quantile - 0.999).abs() < 1e-12);
         assert_eq!(threshold.operator, Operator::LessOrEqual);
         assert_eq!(threshold.limit, 1500.0);
         assert_eq!(threshold.to_string(), "http_req_duration:p(99.9)<= 1.5e3");
