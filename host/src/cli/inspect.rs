@@ -112,7 +112,9 @@ fn items(text: &mut String, title: &str, items: &[Item]) {
     }
     *text += &format!("\n{title}\n");
     for Item { name, functions } in items {
-        if matches!(&functions[..], [only] if only == name) {
+        if functions.is_empty() {
+            *text += &format!("  {name}: types only\n");
+        } else if matches!(&functions[..], [only] if only == name) {
             *text += &format!("  {name}\n");
         } else {
             *text += &format!("  {name}: {}\n", functions.join(", "));
