@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use clap_complete::Shell;
 
@@ -437,7 +438,30 @@ pub(super) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Verb, E
         .try_get_matches_from(words)
         .and_then(|matches| Cli::from_arg_matches(&matches))
         .map(|cli| cli.verb)
-        .map_err(Ended)
+        .map_err(|error| Ended(with_suggestion(error)))
+}
+
+/// Suggests the flag that is a slip away. clap by itself sees no likeness
+/// between short words such as `--vsu` and `--vus`.
+fn with_suggestion(mut error: clap::Error) -> clap::Error {
+    if error.kind() != ErrorKind::UnknownArgument || error.get(ContextKind::SuggestedArg).is_some()
+    {
+        return error;
+    }
+    let Some(ContextValue::String(given)) = error.get(ContextKind::InvalidArg) else {
+        return error;
+    };
+    let given = given.trim_start_matches('-');
+    let near = Key::all()
+        .map(|key| (strsim::damerau_levenshtein(given, key.flag()), key.flag()))
+        .filter(|(slips, flag)| *slips <= flag.len() / 3)
+        .min();
+    if let Some((_, flag)) = near {
+        let suggested = ContextValue::String(format!("--{flag}"));
+        error.insert(ContextKind::SuggestedArg, suggested);
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(Vec::new()));
+    }
+    error
 }
 
 /// The completions for a shell.

@@ -48,7 +48,8 @@ pub(super) fn demo(args: DemoArgs, console: &Console) -> Result<ExitCode, Error>
     let outcome = run::execute(resolved, console);
     runtime.block_on(server.stop());
     let code = run::conclude(&outcome?, &settings, console)?;
-    if !settings.quiet {
+    let to_its_end = matches!(code, ExitCode::Passed | ExitCode::ThresholdFailed);
+    if !settings.quiet && to_its_end {
         console.write(NEXT);
     }
     Ok(code)

@@ -21,23 +21,26 @@ pub(super) fn inspect(args: InspectArgs, console: &Console) -> Result<ExitCode, 
     let path = args.component.clone();
     let said = args.options();
     let description = component::inspect(&path).map_err(Error::Component)?;
-    let mut text = describe(&path, &description);
+    print(&describe(&path, &description));
     let runnable = description.refusals.is_empty();
     if !said.is_empty() && runnable && matches!(description.kind, Kind::Script { .. }) {
         let said = said.over(Options::from_environment(std::env::vars_os()));
         let resolved = run::with_script_options(&path, said)?;
-        text += &plan(&resolved);
+        print(&plan(&resolved));
         for warning in &resolved.warnings {
             console.write(&format!("warning: {warning}\n"));
         }
     }
-    // Whoever closes the pipe has read enough.
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
     Ok(if runnable {
         ExitCode::Passed
     } else {
         ExitCode::Invalid
     })
+}
+
+/// Prints to stdout. Whoever closes the pipe has read enough.
+fn print(text: &str) {
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
 }
 
 /// The description in words.
@@ -109,7 +112,9 @@ fn items(text: &mut String, title: &str, items: &[Item]) {
     }
     *text += &format!("\n{title}\n");
     for Item { name, functions } in items {
-        if matches!(&functions[..], [only] if only == name) {
+        if functions.is_empty() {
+            *text += &format!("  {name}: types only\n");
+        } else if matches!(&functions[..], [only] if only == name) {
             *text += &format!("  {name}\n");
         } else {
             *text += &format!("  {name}: {}\n", functions.join(", "));

@@ -132,7 +132,7 @@ const DEFINITIONS: [Definition; 27] = {
         option(Key::Vus, "vus", "SQUALL_VUS", One, Script, "1"),
         option(Key::Duration, "duration", "SQUALL_DURATION", One, Script, ""),
         option(Key::Iterations, "iterations", "SQUALL_ITERATIONS", One, Script, "one for each VU"),
-        option(Key::Executor, "executor", "SQUALL_EXECUTOR", One, Script, "what the above ask for"),
+        option(Key::Executor, "executor", "SQUALL_EXECUTOR", One, Script, "from the other flags"),
         option(Key::GracefulStop, "graceful-stop", "SQUALL_GRACEFUL_STOP", One, Script, "30s"),
         option(Key::Seed, "seed", "SQUALL_SEED", One, Script, "random, and printed"),
         option(Key::BaseUrl, "base-url", "SQUALL_BASE_URL", One, Script, ""),
@@ -385,6 +385,25 @@ mod tests {
                     assert_eq!(variable, expected);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn the_readme_lists_every_flag_with_its_variable() {
+        let readme = include_str!("../../../README.md");
+        let rows: Vec<_> = readme
+            .lines()
+            .filter(|line| line.starts_with("| `--"))
+            .collect();
+        assert_eq!(rows.len(), Key::all().count());
+        for (key, row) in Key::all().zip(rows) {
+            let variable = key
+                .variable()
+                .map_or_else(|| "–".to_owned(), |variable| format!("`{variable}`"));
+            let start = format!("| `--{}` | {variable} | ", key.flag());
+            assert!(row.starts_with(&start), "{row}");
+            let default = key.default().filter(|default| !default.contains(' '));
+            assert!(row.contains(default.unwrap_or("")), "{row}");
         }
     }
 }

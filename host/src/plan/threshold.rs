@@ -317,7 +317,9 @@ impl<'a> Rest<'a> {
         if !self.take(")") {
             return Err(self.expected("`)`".to_owned()));
         }
-        Ok(Aggregate::Quantile(percent / 100.0))
+        // Shifted as a decimal: 99.9 / 100.0 is not the number 0.999.
+        let share = format!("{percent}e-2").parse();
+        Ok(Aggregate::Quantile(share.unwrap_or(percent / 100.0)))
     }
 
     fn expected(&self, expected: String) -> ThresholdError {

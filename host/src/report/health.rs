@@ -121,26 +121,35 @@ fn telemetry_doubts(recorders: &[RecorderOutcome]) -> Vec<String> {
     doubts
 }
 
+/// Whether there is a sample of what the process used. A run can be over
+/// before the first one.
+pub(super) fn is_observed(health: &Health) -> bool {
+    health.memory_max_bytes > 0
+}
+
 /// What the generator used, in a line's worth of words each.
 pub(super) fn uses(outcome: &Outcome) -> Vec<String> {
     let health = &outcome.health;
     let share = |cpu| number(cpu_share(health, cpu) * 100.0);
-    let mut uses = vec![
-        format!(
-            "CPU {} % of {}, at most {} %",
-            share(health.cpu_mean_percent),
-            counted(cores_used(health), "core", "cores"),
-            share(health.cpu_max_percent),
-        ),
-        format!(
-            "machine at most {} %",
-            number(health.machine_cpu_max_percent)
-        ),
-        format!(
-            "memory at most {}",
-            crate::units::Bytes(health.memory_max_bytes)
-        ),
-    ];
+    let mut uses = Vec::new();
+    if is_observed(health) {
+        uses.extend([
+            format!(
+                "CPU {} % of {}, at most {} %",
+                share(health.cpu_mean_percent),
+                counted(cores_used(health), "core", "cores"),
+                share(health.cpu_max_percent),
+            ),
+            format!(
+                "machine at most {} %",
+                number(health.machine_cpu_max_percent)
+            ),
+            format!(
+                "memory at most {}",
+                crate::units::Bytes(health.memory_max_bytes)
+            ),
+        ]);
+    }
     let lag = &outcome.summary.stats.total.iterations.lag;
     if lag.count > 0 {
         uses.push(format!("iteration lag p95 {}", time(lag.quantiles[1])));

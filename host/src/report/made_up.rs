@@ -316,6 +316,7 @@ pub(super) fn nothing() -> Outcome {
         ExitCode::Interrupted,
     );
     outcome.summary.reason = StopReason::Interrupted;
+    outcome.health = Health::default();
     outcome.telemetry.clear();
     outcome
 }

@@ -4,7 +4,7 @@
 //! why; can the figures be trusted; then what was slow or failed, and where;
 //! last the details. No line is wider than asked for.
 
-use super::health::{About, doubts, uses};
+use super::health::{About, doubts, is_observed, uses};
 use super::table::{Row, Table};
 use super::text::{
     clean, count, counted, date_and_time, number, percent, percent_of, shorten_end, shorten_middle,
@@ -127,12 +127,8 @@ impl Page {
     }
 
     fn verdict(&mut self, outcome: &Outcome) {
-        let (good, text) = headline(outcome);
-        let style = if good {
-            self.palette.good
-        } else {
-            self.palette.bad
-        };
+        let (mood, text) = headline(outcome);
+        let style = mood.style(self.palette);
         self.words(style, "", &text, 3);
         let total = &outcome.summary.stats.total;
         let scenario = &outcome.plan.scenarios[0];
@@ -203,7 +199,11 @@ impl Page {
     fn health(&mut self, outcome: &Outcome) {
         let doubts = doubts(outcome);
         if doubts.is_empty() {
-            self.title("Load generator: fine, the figures can be trusted");
+            self.title(if is_observed(&outcome.health) {
+                "Load generator: fine, the figures can be trusted"
+            } else {
+                "Load generator: the run was too short to see what it used"
+            });
         } else {
             self.lines.push(String::new());
             let headline = if doubts.iter().any(|doubt| doubt.about == About::Figures) {
@@ -408,12 +408,8 @@ impl Page {
         self.joined(&facts);
         // The head may have scrolled away: the verdict once more.
         if self.lines.len() > 30 {
-            let (good, text) = headline(outcome);
-            let style = if good {
-                self.palette.good
-            } else {
-                self.palette.bad
-            };
+            let (mood, text) = headline(outcome);
+            let style = mood.style(self.palette);
             self.lines.push(String::new());
             self.text(style, &text);
         }
@@ -429,9 +425,29 @@ impl Page {
     }
 }
 
-/// Whether the run went well, and in a sentence how it went.
-fn headline(outcome: &Outcome) -> (bool, String) {
+/// How a run went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mood {
+    Good,
+    /// It passed, but for want of anything to judge its failures by.
+    Doubtful,
+    Bad,
+}
+
+impl Mood {
+    fn style(self, palette: Palette) -> anstyle::Style {
+        match self {
+            Self::Good => palette.good,
+            Self::Doubtful => palette.doubtful,
+            Self::Bad => palette.bad,
+        }
+    }
+}
+
+/// How the run went, and the same in a sentence.
+fn headline(outcome: &Outcome) -> (Mood, String) {
     let summary = &outcome.summary;
+    let total = &summary.stats.total;
     let code = outcome.exit_code as u8;
     let thresholds = summary.thresholds.len();
     let failed = summary.thresholds.iter().filter(|row| !row.passed).count();
@@ -443,16 +459,28 @@ fn headline(outcome: &Outcome) -> (bool, String) {
     };
     let detail = detail.map(|detail| format!(": {}", clean(detail)));
     let detail = detail.unwrap_or_default();
-    let ran = span(summary.stats.total.duration);
+    let ran = span(total.duration);
     let text = match outcome.exit_code {
         ExitCode::Passed => {
-            let text = match (thresholds, &summary.reason) {
-                (0, StopReason::Other(_)) => format!("✓ DONE after {ran}{detail}"),
-                (0, _) => "✓ DONE, nothing to judge by (no `--threshold` was given)".to_owned(),
-                (1, _) => "✓ PASSED, the threshold holds".to_owned(),
-                (_, _) => format!("✓ PASSED, all {thresholds} thresholds hold"),
+            return match (thresholds, &summary.reason) {
+                (0, StopReason::Other(_)) => (Mood::Good, format!("✓ DONE after {ran}{detail}")),
+                (0, _) if total.all.failures + total.iterations.failed > 0 => (
+                    Mood::Doubtful,
+                    "! DONE with failures, and no `--threshold` to judge them by".to_owned(),
+                ),
+                (0, _) => (
+                    Mood::Good,
+                    "✓ DONE without failures (no `--threshold` was given)".to_owned(),
+                ),
+                (1, _) => (Mood::Good, "✓ PASSED, the threshold holds".to_owned()),
+                (_, _) => (
+                    Mood::Good,
+                    format!("✓ PASSED, all {thresholds} thresholds hold"),
+                ),
             };
-            return (true, text);
+        }
+        ExitCode::ThresholdFailed if thresholds == 1 => {
+            format!("✗ FAILED, the threshold does not hold{detail}")
         }
         ExitCode::ThresholdFailed => {
             let of = counted(thresholds as u64, "threshold", "thresholds");
@@ -467,7 +495,7 @@ fn headline(outcome: &Outcome) -> (bool, String) {
             format!("✗ FAILED after {ran}{detail}")
         }
     };
-    (false, format!("{text} (exit code {code})"))
+    (Mood::Bad, format!("{text} (exit code {code})"))
 }
 
 struct ThresholdRow {
@@ -739,6 +767,21 @@ mod tests {
         let text = render(&made_up::nothing(), 80, Palette::PLAIN);
         fits(&text, 80);
         is_golden("nothing", &text);
+    }
+
+    #[test]
+    fn failures_without_a_threshold_are_not_passed_over() {
+        let first_line = |outcome: &Outcome| {
+            let text = render(outcome, 100, Palette::PLAIN);
+            text.lines().next().unwrap_or_default().to_owned()
+        };
+        let mut outcome = made_up::shop();
+        outcome.exit_code = ExitCode::Passed;
+        outcome.summary.thresholds.clear();
+        assert!(first_line(&outcome).starts_with("! DONE with failures"));
+        let mut outcome = made_up::hello();
+        outcome.summary.thresholds.clear();
+        assert!(first_line(&outcome).starts_with("✓ DONE without failures"));
     }
 
     #[test]
