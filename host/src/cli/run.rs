@@ -6,7 +6,7 @@
 use std::io;
 use std::path::Path;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -151,17 +151,23 @@ pub(super) fn execute(resolved: Resolved, console: &Console) -> Result<Outcome, 
     }
 }
 
-/// A sink for each recorder.
+/// A sink for each recorder. Those that write to the same file take turns.
 fn sinks(telemetry: &Telemetry, plan: &Plan) -> Result<Vec<Box<dyn Sink>>, Error> {
-    let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
-    for _ in &plan.recorders {
-        sinks.push(match telemetry {
-            Telemetry::Stdout => Box::new(Lines::new(io::stdout())),
-            Telemetry::File(path) => Box::new(Lines::create(path)?),
-            Telemetry::Nowhere => Box::new(crate::sink::Discard),
-        });
-    }
-    Ok(sinks)
+    let recorders = plan.recorders.iter();
+    Ok(match telemetry {
+        Telemetry::Stdout => recorders
+            .map(|_| -> Box<dyn Sink> { Box::new(Lines::new(io::stdout())) })
+            .collect(),
+        Telemetry::File(path) => {
+            let file = Arc::new(Mutex::new(Lines::create(path)?));
+            recorders
+                .map(|_| -> Box<dyn Sink> { Box::new(file.clone()) })
+                .collect()
+        }
+        Telemetry::Nowhere => recorders
+            .map(|_| -> Box<dyn Sink> { Box::new(crate::sink::Discard) })
+            .collect(),
+    })
 }
 
 /// What the main thread does while a run goes on.

@@ -238,6 +238,9 @@ impl Client {
             if discard {
                 continue;
             }
+            if (first.len().max(rest.len()) + piece.len()) as u64 > self.max_body {
+                return Err(too_large());
+            }
             if first.is_empty() {
                 first = piece;
             } else {
@@ -245,9 +248,6 @@ impl Client {
                     rest.extend_from_slice(&first);
                 }
                 rest.extend_from_slice(&piece);
-                if rest.len() as u64 > self.max_body {
-                    return Err(too_large());
-                }
             }
         }
         exchange.answer.headers = std::mem::take(response.headers_mut());

@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -81,6 +82,17 @@ impl<W: Write + Send> Sink for Lines<W> {
             }
         }
         self.writer.flush()
+    }
+}
+
+/// A sink that several recorders write to, a line at a time.
+///
+/// One that blocks holds up the others: they share where the lines go.
+impl<S: Sink> Sink for Arc<Mutex<S>> {
+    fn write_line(&mut self, line: &str) -> io::Result<()> {
+        self.lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .write_line(line)
     }
 }
 

@@ -203,12 +203,14 @@ impl Trend {
         }
         let rank = ((quantile * count as f64).ceil()).clamp(1.0, count as f64);
         let value = if rank <= below as f64 {
-            // The smallest of the negatives has the largest magnitude.
+            // The smallest of the negatives has the largest magnitude. Half a
+            // rank keeps the quotient clear of the next one.
             -(self
                 .negative
-                .quantile((below as f64 - rank + 1.0) / below as f64) as f64)
+                .quantile((below as f64 - rank + 0.5) / below as f64) as f64)
         } else {
-            self.positive.quantile((rank - below as f64) / above as f64) as f64
+            self.positive
+                .quantile((rank - below as f64 - 0.5) / above as f64) as f64
         };
         value / Self::SCALE
     }

@@ -1,11 +1,13 @@
 //! The defaults that a script brings for its own run.
 //!
 //! They are asked for before there is a plan, so the instance that gives them
-//! is no VU: it has WASI with nothing granted, and every other import traps.
+//! is no VU: it has WASI with nothing granted, and what it imports of ours
+//! traps.
 
 use std::time::Duration;
 
-use wasmtime::component::{Component, Linker, ResourceTable};
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, Linker, ResourceTable, ResourceType};
 use wasmtime::{Engine, Store};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
@@ -64,9 +66,7 @@ pub fn default_options(
     ticker.drive(&engine);
     let mut linker = Linker::<Asked>::new(&engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(refused)?;
-    linker
-        .define_unknown_imports_as_traps(&compiled)
-        .map_err(refused)?;
+    refuse_ours(&mut linker, &engine, &compiled).map_err(refused)?;
     let pre = linker.instantiate_pre(&compiled).map_err(refused)?;
     let Ok(defaults) = DefaultsIndices::new(&pre) else {
         return Ok(None);
@@ -91,4 +91,40 @@ pub fn default_options(
             .await
     });
     json.map(Some).map_err(refused)
+}
+
+/// Something of ours that a script holds while it tells its defaults: there is
+/// no such thing.
+struct Nothing;
+
+/// Defines what a script imports of ours, so that it links, as traps.
+fn refuse_ours(
+    linker: &mut Linker<Asked>,
+    engine: &Engine,
+    component: &Component,
+) -> wasmtime::Result<()> {
+    for (interface, item) in component.component_type().imports(engine) {
+        let ComponentItem::ComponentInstance(instance) = item.ty else {
+            continue;
+        };
+        if !interface.starts_with("squall:") {
+            continue;
+        }
+        let mut linked = linker.instance(interface)?;
+        for (name, item) in instance.exports(engine) {
+            match item.ty {
+                ComponentItem::ComponentFunc(_) => {
+                    let refusal = format!("it calls `{interface}` `{name}`");
+                    linked.func_new(name, move |_, _, _, _| {
+                        Err(wasmtime::Error::msg(refusal.clone()))
+                    })?;
+                }
+                ComponentItem::Resource(_) => {
+                    linked.resource(name, ResourceType::host::<Nothing>(), |_, _| Ok(()))?;
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
 }
