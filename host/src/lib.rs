@@ -22,6 +22,7 @@ pub mod wasm;
 pub mod executor;
 pub mod run;
 
+pub mod assemble;
 pub mod cli;
 pub mod config;
 pub mod demo;

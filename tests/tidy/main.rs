@@ -135,7 +135,7 @@ const ROWS: &[&[&str]] = &[
     &["vu", "recorder", "sink"],
     &["http", "system", "wasm"],
     &["executor", "run", "cluster"],
-    &["config", "report", "demo", "cli"],
+    &["config", "report", "demo", "assemble", "cli"],
 ];
 
 /// What a row may not use although it lies no higher: `(who, whom)`.

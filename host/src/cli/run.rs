@@ -17,6 +17,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 use super::args::RunArgs;
 use super::console::Console;
 use super::logging;
+use crate::assemble::{Parts, assemble};
 use crate::config::{Options, Resolved, Settings, Surroundings, Telemetry, resolve};
 use crate::error::{Error, ExitCode, Problem};
 use crate::plan::{Plan, ScriptSource};
@@ -114,20 +115,26 @@ pub(super) fn execute(resolved: Resolved, console: &Console) -> Result<Outcome, 
     let sinks = sinks(&settings.telemetry, &plan)?;
     let (stop_sender, stop) = watch::channel(Stop::No);
     let (live, live_receiver) = watch::channel(Live::default());
-    let setup = Setup {
-        plan: Arc::new(plan),
-        threads: settings.threads,
-        cache_dir: settings.cache_dir.clone(),
-        sinks,
-        stop,
-        live,
+    let threads = settings.threads;
+    let cache_dir = settings.cache_dir.clone();
+    let whole = move || {
+        let plan = Arc::new(plan);
+        let Parts { scripts, recorders } = assemble(&plan, sinks, cache_dir)?;
+        crate::run::run(Setup {
+            plan,
+            scripts,
+            recorders,
+            threads,
+            stop,
+            live,
+        })
     };
     let (ended_sender, ended) = oneshot::channel();
     let engine = thread::Builder::new()
         .name("run".to_owned())
         .spawn(move || {
             // The main thread waits for it, or is gone together with it.
-            let _ = ended_sender.send(crate::run::run(setup));
+            let _ = ended_sender.send(whole());
         })
         .map_err(|error| no_thread(&error))?;
     let watch = Watch {

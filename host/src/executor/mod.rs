@@ -99,7 +99,19 @@ mod tests {
     };
 
     impl VirtualUser for Fake {
-        async fn start(&mut self) -> Result<(), ScriptError> {
+        async fn prepare(&mut self) -> Result<(), ScriptError> {
+            Ok(())
+        }
+
+        async fn setup(&mut self) -> Result<Arc<str>, ScriptError> {
+            Ok(Arc::default())
+        }
+
+        async fn teardown(&mut self, _: &str) -> Result<(), ScriptError> {
+            Ok(())
+        }
+
+        async fn start(&mut self, _: Arc<str>) -> Result<(), ScriptError> {
             if self.starts {
                 Ok(())
             } else {
@@ -171,7 +183,8 @@ mod tests {
                 vu,
             };
             let schedule = schedule.clone();
-            playing.spawn(async move { play(&mut { fake }, &seat, &*schedule).await });
+            playing
+                .spawn(async move { play(&mut { fake }, &seat, Arc::default(), &*schedule).await });
         }
         let mut ended = Vec::new();
         let all = async {

@@ -19,25 +19,18 @@ use tokio::time::{MissedTickBehavior, interval_at};
 use uuid::Uuid;
 
 use super::engine::{self, Command, Report, Shared};
-use super::{Health, Live, Outcome, Phase, Setup, Stop, preflight};
+use super::{Health, Live, Outcome, Phase, Setup, Stop};
 use crate::error::{Error, ExitCode, Problem};
 use crate::event::{EventKind, Interests, RunSummary, Stats, StopReason, SystemUsage};
 use crate::executor::Schedule;
-use crate::http::Factory;
 use crate::measure::ScriptError;
-use crate::plan::{Executor, Plan, RecorderSource, ScriptSource, Share};
-use crate::recorder::{Feed, RecorderOutcome, Recorders, Role, RunInfo, Setup as RecorderSetup};
-use crate::sink::Sink;
+use crate::plan::{Executor, Plan, Share};
+use crate::recorder::{RecorderOutcome, Recorders, Role, RunInfo};
 use crate::stats::names::NameKind;
 use crate::stats::thresholds::{Verdict, judge};
 use crate::stats::{Names, Shard, Snapshot, shard};
-use crate::system::{Sampler, Watch};
-use crate::vu::{RunContext, Seat};
-use crate::wasm::cache::CompileCache;
-use crate::wasm::component::{Source, load_recorder, load_script};
-use crate::wasm::engine::Ticker;
-use crate::wasm::recorder::{self, WasmRecorder};
-use crate::wasm::script::{ScriptVu, Template};
+use crate::system::{Sampler, Watch, hostname};
+use crate::vu::{RunContext, Script, Seat, VirtualUser};
 
 /// How often the run looks at itself for the live line.
 const LOOK: Duration = Duration::from_secs(1);
@@ -46,47 +39,28 @@ const RECORDERS_FINISH: Duration = Duration::from_secs(10);
 /// This node's name in a run without workers.
 const NODE: &str = "standalone";
 
-/// The script of `squall demo`.
-static DEMO: &[u8] = include_bytes!("../../embedded/demo.wasm");
-
 /// Runs a plan to its end. Blocks the calling thread until then, and starts
 /// threads of its own.
 ///
 /// # Errors
 ///
-/// If the run cannot start: a component is invalid, the machine is too small,
-/// or the script's `setup` fails. What goes wrong later is in the outcome.
-pub fn run(setup: Setup) -> Result<Outcome, Error> {
+/// If the run cannot start: a recorder or a VU cannot be made, or the script's
+/// `setup` fails. What goes wrong later is in the outcome.
+pub fn run<S: Script>(setup: Setup<S>) -> Result<Outcome, Error> {
     let Setup {
         plan,
+        scripts,
+        recorders,
         threads,
-        cache_dir,
-        sinks,
         stop,
         live,
     } = setup;
     let run_id = Uuid::now_v7().to_string();
-    let started = Instant::now();
-    preflight::check(plan.max_vus())?;
-    let ticker = Ticker::start().map_err(no_thread)?;
-    let cache = CompileCache::new(cache_dir);
-    // Compiling takes longest of all; neither waits for the other.
-    let (recorders, templates) = std::thread::scope(|scope| {
-        let recorders = scope.spawn(|| start_recorders(&plan, &run_id, sinks, &cache));
-        let templates = load_scripts(&plan, &cache, &ticker);
-        let recorders = recorders
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        (recorders, templates)
-    });
-    let ((recorders, feed), templates) = (recorders?, templates?);
-    tracing::debug!(elapsed = ?started.elapsed(), "components are loaded");
-
+    let (recorders, feed) = Recorders::start(recorders, &run_info(&plan, &run_id))?;
     let context = Arc::new(RunContext::new(plan.clone(), NODE.into(), feed));
     let names = Names::new(plan.limits.names);
     let shared = Arc::new(Shared {
-        factory: Factory::new(&plan.http, plan.limits.vu_memory),
-        templates,
+        scripts,
         names: names.clone(),
         running: AtomicU32::new(0),
     });
@@ -100,6 +74,7 @@ pub fn run(setup: Setup) -> Result<Outcome, Error> {
         .map_err(no_thread)?;
     // `setup` and `teardown` run on this thread, and are measured like VUs.
     shard::install(Shard::new(names.clone()));
+    let began = Instant::now();
     let conductor = Conductor {
         context,
         shared,
@@ -110,9 +85,9 @@ pub fn run(setup: Setup) -> Result<Outcome, Error> {
         interval: Snapshot::default(),
         recent: Snapshot::default(),
         total: Snapshot::default(),
-        interval_began: started,
-        recent_began: started,
-        started,
+        interval_began: began,
+        recent_began: began,
+        started: began,
         verdicts: Vec::new(),
         sampler: Sampler::new(),
         shortage: Watch::new(),
@@ -121,15 +96,8 @@ pub fn run(setup: Setup) -> Result<Outcome, Error> {
         schedules: Arc::new([]),
         setups: Vec::new(),
     };
-    let ended = runtime.block_on(conductor.conduct());
-    let ended = match ended {
-        Ok(ended) => ended,
-        Err(error) => {
-            // Nothing was measured, so there is nothing to finish.
-            drop(recorders);
-            return Err(error);
-        }
-    };
+    // Without a result the recorders are dropped: there is nothing to finish.
+    let ended = runtime.block_on(conductor.conduct())?;
     let telemetry = recorders.finish(RECORDERS_FINISH);
     Ok(ended.outcome(run_id, plan, telemetry, &names))
 }
@@ -143,40 +111,15 @@ fn no_thread(error: std::io::Error) -> Error {
     )
 }
 
-/// Compiles and starts the plan's recorders.
-fn start_recorders(
-    plan: &Plan,
-    run_id: &str,
-    sinks: Vec<Box<dyn Sink>>,
-    cache: &CompileCache,
-) -> Result<(Recorders, Feed), Error> {
-    let setups: Result<Vec<_>, Error> = plan
-        .recorders
-        .iter()
-        .zip(sinks)
-        .map(|(spec, sink)| {
-            let source = match &spec.source {
-                RecorderSource::Json => recorder::JSON,
-                RecorderSource::File(path) => Source::File(path.clone()),
-            };
-            let component = load_recorder(&source)?;
-            let recorder = WasmRecorder::new(&component, cache, recorder::Limits::default())?;
-            Ok(RecorderSetup {
-                name: component.name,
-                recorder: Box::new(recorder),
-                sink,
-                options: spec.options.clone(),
-            })
-        })
-        .collect();
-    let setups = setups?;
-    let info = RunInfo {
+/// What every recorder is told of the run.
+fn run_info(plan: &Plan, run_id: &str) -> RunInfo {
+    RunInfo {
         run_id: run_id.to_owned(),
         test_plan: plan.test_plan.clone(),
         host_version: env!("CARGO_PKG_VERSION").to_owned(),
         role: Role::Standalone,
         node: NODE.into(),
-        hostname: crate::system::hostname(),
+        hostname: hostname(),
         process_id: std::process::id(),
         scenarios: plan
             .scenarios
@@ -187,37 +130,7 @@ fn start_recorders(
         stats_interval: plan.stats_interval,
         plan: serde_json::to_string(plan).expect("a plan is plain data with text as keys"),
         options: Vec::new(),
-    };
-    Recorders::start(setups, &info)
-}
-
-fn load_scripts(
-    plan: &Plan,
-    cache: &CompileCache,
-    ticker: &Ticker,
-) -> Result<Vec<Arc<Template>>, Error> {
-    let load = |scenario: &crate::plan::Scenario| {
-        let source = match &scenario.script {
-            ScriptSource::File(path) => Source::File(path.clone()),
-            ScriptSource::Demo => Source::Embedded {
-                name: "demo",
-                bytes: DEMO,
-            },
-        };
-        let component = load_script(&source)?;
-        // One more than the VUs: `setup` and `teardown` have an instance too.
-        let slots = scenario.executor.vus().get().saturating_add(1);
-        Template::load(
-            &component,
-            slots,
-            &plan.limits,
-            &scenario.env,
-            cache,
-            ticker,
-        )
-        .map(Arc::new)
-    };
-    plan.scenarios.iter().map(load).collect()
+    }
 }
 
 /// A thread that plays VUs, as the conductor sees it.
@@ -228,9 +141,9 @@ struct Hand {
 }
 
 /// Deals the VUs out to the threads, one after the other, and starts them.
-fn hire(
+fn hire<S: Script>(
     context: &Arc<RunContext>,
-    shared: &Arc<Shared>,
+    shared: &Arc<Shared<S>>,
     threads: usize,
     reports: &UnboundedSender<(usize, Report)>,
 ) -> std::io::Result<Vec<Hand>> {
@@ -264,9 +177,9 @@ fn hire(
         .collect()
 }
 
-struct Conductor {
+struct Conductor<S: Script> {
     context: Arc<RunContext>,
-    shared: Arc<Shared>,
+    shared: Arc<Shared<S>>,
     crew: Vec<Hand>,
     reports: UnboundedReceiver<(usize, Report)>,
     stop: watch::Receiver<Stop>,
@@ -287,7 +200,7 @@ struct Conductor {
     /// By scenario, once the run has started.
     schedules: Arc<[Schedule]>,
     /// By scenario: the VU that ran `setup`, and what it returned.
-    setups: Vec<(ScriptVu, Arc<str>)>,
+    setups: Vec<(Seat, S::Vu, Arc<str>)>,
 }
 
 /// A run that has ended.
@@ -303,7 +216,7 @@ struct Ended {
     vus: u32,
 }
 
-impl Conductor {
+impl<S: Script> Conductor<S> {
     async fn conduct(mut self) -> Result<Ended, Error> {
         self.ready().await?;
         let reason = match self.set_up().await? {
@@ -339,26 +252,22 @@ impl Conductor {
 
     /// Runs each script's `setup`. An interrupt ends it: the reason.
     async fn set_up(&mut self) -> Result<Option<StopReason>, Error> {
-        for (number, scenario) in self.context.plan.scenarios.iter().enumerate() {
-            let template = self.shared.templates[number].clone();
-            if !template.has_lifecycle() {
+        for (script, scenario) in self.shared.scripts.iter().zip(&self.context.plan.scenarios) {
+            if !script.has_lifecycle() {
                 continue;
             }
-            let client = self.shared.factory.client().map_err(Error::Machine)?;
             let seat = Seat {
                 run: self.context.clone(),
                 scenario: scenario.name.clone(),
                 vu: 0,
             };
-            let mut vu = ScriptVu::new(template, seat, client);
+            let mut vu = script.vu(seat.clone()).map_err(Error::Machine)?;
             let data = tokio::select! {
                 data = vu.setup() => data,
-                _ = self.stop.wait_for(|stop| *stop != Stop::No) => {
-                    return Ok(Some(StopReason::Interrupted));
-                }
+                () = asked(&mut self.stop) => return Ok(Some(StopReason::Interrupted)),
             };
             match data {
-                Ok(data) => self.setups.push((vu, data)),
+                Ok(data) => self.setups.push((seat, vu, data)),
                 Err(error) => return Err(script_failed("`setup` failed", &error)),
             }
         }
@@ -382,12 +291,12 @@ impl Conductor {
         let mut setups = self.setups.iter();
         let data: Arc<[Arc<str>]> = self
             .shared
-            .templates
+            .scripts
             .iter()
-            .map(|template| match template.has_lifecycle() {
+            .map(|script| match script.has_lifecycle() {
                 true => setups
                     .next()
-                    .map(|(_, data)| data.clone())
+                    .map(|(_, _, data)| data.clone())
                     .unwrap_or_default(),
                 false => Arc::default(),
             })
@@ -665,7 +574,7 @@ impl Conductor {
 
     /// Runs each script's `teardown`, also after a run that failed.
     async fn tear_down(&mut self) {
-        for (mut vu, data) in std::mem::take(&mut self.setups) {
+        for (seat, mut vu, data) in std::mem::take(&mut self.setups) {
             let limit = self.context.plan.graceful_stop;
             let mut stop = self.stop.clone();
             let failed = tokio::select! {
@@ -674,7 +583,7 @@ impl Conductor {
                 _ = stop.wait_for(|stop| *stop == Stop::Now) => None,
             };
             if let Some(error) = failed {
-                vu.seat().script_failed(0, &error);
+                seat.script_failed(0, &error);
             }
         }
     }

@@ -12,11 +12,9 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::task::JoinSet;
 
 use crate::executor::Schedule;
-use crate::http::Factory;
 use crate::measure::ScriptError;
 use crate::stats::{Names, Shard, Snapshot, shard};
-use crate::vu::{Ended, Seat, play};
-use crate::wasm::script::{ScriptVu, Template, forget_targets};
+use crate::vu::{Ended, Script, Seat, VirtualUser, play};
 
 /// What the conductor tells a thread.
 pub(super) enum Command {
@@ -49,9 +47,9 @@ pub(super) enum Report {
 }
 
 /// What all threads of a run share.
-pub(super) struct Shared {
-    pub(super) templates: Vec<Arc<Template>>,
-    pub(super) factory: Factory,
+pub(super) struct Shared<S> {
+    /// By scenario.
+    pub(super) scripts: Vec<S>,
     pub(super) names: Names,
     /// VUs now running, over all threads.
     pub(super) running: AtomicU32,
@@ -66,10 +64,10 @@ pub(super) type Place = (usize, Seat);
 /// # Errors
 ///
 /// If the machine gives no more threads.
-pub(super) fn spawn(
+pub(super) fn spawn<S: Script>(
     index: usize,
     places: Vec<Place>,
-    shared: Arc<Shared>,
+    shared: Arc<Shared<S>>,
     commands: UnboundedReceiver<Command>,
     reports: UnboundedSender<(usize, Report)>,
 ) -> std::io::Result<JoinHandle<()>> {
@@ -81,7 +79,6 @@ pub(super) fn spawn(
             .build()
             .expect("a runtime needs an epoll instance and a pipe, which the pre-flight left room for");
         shard::install(Shard::new(shared.names.clone()));
-        forget_targets();
         let report = |report| {
             // The conductor hears every thread out; were it gone, so is the run.
             let _ = reports.send((index, report));
@@ -90,9 +87,9 @@ pub(super) fn spawn(
     })
 }
 
-async fn play_all(
+async fn play_all<S: Script>(
     places: Vec<Place>,
-    shared: &Arc<Shared>,
+    shared: &Arc<Shared<S>>,
     mut commands: UnboundedReceiver<Command>,
     report: impl Fn(Report),
 ) {
@@ -110,11 +107,11 @@ async fn play_all(
     };
     let mut playing = JoinSet::new();
     for (scenario, seat, mut vu) in vus {
-        vu.set_data(data[scenario].clone());
+        let data = data[scenario].clone();
         let (schedules, shared) = (schedules.clone(), shared.clone());
         playing.spawn(async move {
-            let _running = Running::count(&shared);
-            play(&mut vu, &seat, &schedules[scenario]).await
+            let _running = Running::count(&shared.running);
+            play(&mut vu, &seat, data, &schedules[scenario]).await
         });
     }
     let mut never_started = 0;
@@ -144,37 +141,34 @@ async fn play_all(
     });
 }
 
-/// Makes the VUs with their instances, so that the start is only a start.
-async fn make(
+/// Makes the VUs and all they need, so that the start is only a start.
+async fn make<S: Script>(
     places: Vec<Place>,
-    shared: &Shared,
-) -> Result<Vec<(usize, Seat, ScriptVu)>, ScriptError> {
+    shared: &Shared<S>,
+) -> Result<Vec<(usize, Seat, S::Vu)>, ScriptError> {
     let mut vus = Vec::with_capacity(places.len());
     for (scenario, seat) in places {
-        let client = shared
-            .factory
-            .client()
+        let mut vu = shared.scripts[scenario]
+            .vu(seat.clone())
             .map_err(|problem| ScriptError::new(problem.to_string()))?;
-        let template = shared.templates[scenario].clone();
-        let mut vu = ScriptVu::new(template, seat.clone(), client);
-        vu.instantiate().await?;
+        vu.prepare().await?;
         vus.push((scenario, seat, vu));
     }
     Ok(vus)
 }
 
 /// Counts a VU among those running, until it is dropped.
-struct Running(Arc<Shared>);
+struct Running<'a>(&'a AtomicU32);
 
-impl Running {
-    fn count(shared: &Arc<Shared>) -> Self {
-        shared.running.fetch_add(1, Ordering::Relaxed);
-        Self(shared.clone())
+impl<'a> Running<'a> {
+    fn count(running: &'a AtomicU32) -> Self {
+        running.fetch_add(1, Ordering::Relaxed);
+        Self(running)
     }
 }
 
-impl Drop for Running {
+impl Drop for Running<'_> {
     fn drop(&mut self) {
-        self.0.running.fetch_sub(1, Ordering::Relaxed);
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -1,15 +1,14 @@
 //! A run: from a plan to its outcome.
 //!
-//! [`run`] prepares everything that can fail (components, recorders, limits of
-//! the machine), starts a thread per core that plays VUs ([`engine`]), and
-//! hands over to the [`conductor`], which owns the run's phase and makes its
-//! events. Nothing here knows how a run is shown.
+//! [`run`] starts the recorders and a thread per core that plays VUs
+//! ([`engine`]), and hands over to the [`conductor`], which owns the run's
+//! phase and makes its events. Nothing here knows what plays a VU, how a
+//! recorder came to be, or how a run is shown.
 
 mod conductor;
 mod engine;
-mod preflight;
+pub mod preflight;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,22 +18,21 @@ use crate::error::ExitCode;
 use crate::event::RunSummary;
 use crate::plan::Plan;
 pub use crate::recorder::RecorderOutcome;
-use crate::sink::Sink;
 use crate::stats::Histogram;
 pub use crate::vu::Phase;
 
 pub use self::conductor::run;
 
-/// What a run needs beside its plan.
-pub struct Setup {
+/// What a run needs.
+pub struct Setup<S> {
     /// What to run.
     pub plan: Arc<Plan>,
+    /// The script of each of the plan's scenarios.
+    pub scripts: Vec<S>,
+    /// The plan's recorders, not started yet, with their sinks.
+    pub recorders: Vec<crate::recorder::Setup>,
     /// How many threads play VUs.
     pub threads: usize,
-    /// Where compiled components are kept; `None` keeps none.
-    pub cache_dir: Option<PathBuf>,
-    /// Where the log entries of the plan's recorders go, one sink for each.
-    pub sinks: Vec<Box<dyn Sink>>,
     /// How the user ends the run.
     pub stop: watch::Receiver<Stop>,
     /// Where the run shows how it is doing, about once a second.

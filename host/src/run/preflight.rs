@@ -23,7 +23,7 @@ const FILES_RESERVED: u64 = 100;
 ///
 /// If it has not: says which limit is in the way, how many VUs fit, and how to
 /// raise it.
-pub(super) fn check(vus: u32) -> Result<(), Error> {
+pub fn check(vus: u32) -> Result<(), Error> {
     let files = raise_open_files();
     let maps = std::fs::read_to_string("/proc/sys/vm/max_map_count")
         .ok()

@@ -1,6 +1,6 @@
 //! The port of virtual users: what an executor runs, whatever plays it.
 //!
-//! A [`VirtualUser`] does one iteration at a time; [`play`] runs it for as
+//! A [`Script`] makes VUs. A [`VirtualUser`] does one iteration at a time; [`play`] runs it for as
 //! long as its executor hands out [`Tickets`], and records how each iteration
 //! ended. Executors and runs are tested with fakes; the real one is
 //! [`wasm::script`](crate::wasm::script).
@@ -13,22 +13,52 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use crate::error::Problem;
 use crate::event::{self, Clock, EventKind, Interests, LogMessage, Origin, ScriptFailure};
 use crate::measure::{IterationEnd, LogLevel, ScriptError};
 use crate::plan::Plan;
 use crate::recorder::Feed;
 use crate::stats::shard;
 
-/// Something that plays one user.
+/// What VUs are made from: a script that is ready to run.
+pub trait Script: Send + Sync + 'static {
+    /// What plays one user.
+    type Vu: VirtualUser + Send + 'static;
+
+    /// Makes a VU, on the thread on which it will live. Costs next to nothing:
+    /// [`VirtualUser::prepare`] does the work.
+    ///
+    /// # Errors
+    ///
+    /// If the machine gives no more of what a VU needs.
+    fn vu(&self, seat: Seat) -> Result<Self::Vu, Problem>;
+
+    /// Whether the script has hooks around its iterations. One that has none
+    /// needs no VU for `setup` and `teardown`.
+    fn has_lifecycle(&self) -> bool;
+}
+
+/// Something that plays one user. Its calls come one at a time; each ends
+/// with the script's answer, or with its failure.
 pub trait VirtualUser {
-    /// Prepares for the first iteration. An error ends the VU.
-    fn start(&mut self) -> impl Future<Output = Result<(), ScriptError>> + Send;
+    /// Makes everything ready, so that the first iteration is no slower than
+    /// the others.
+    fn prepare(&mut self) -> impl Future<Output = Result<(), ScriptError>> + Send;
+
+    /// Runs the script's `setup`: what it returned for all VUs.
+    fn setup(&mut self) -> impl Future<Output = Result<Arc<str>, ScriptError>> + Send;
+
+    /// Begins, with what `setup` returned. An error ends the VU.
+    fn start(&mut self, data: Arc<str>) -> impl Future<Output = Result<(), ScriptError>> + Send;
 
     /// Plays iteration `number`, counted from 0.
     fn iterate(&mut self, number: u32) -> impl Future<Output = Result<Next, ScriptError>> + Send;
 
     /// Winds up after the last iteration.
     fn stop(&mut self) -> impl Future<Output = Result<(), ScriptError>> + Send;
+
+    /// Runs the script's `teardown`, with what `setup` returned.
+    fn teardown(&mut self, data: &str) -> impl Future<Output = Result<(), ScriptError>> + Send;
 }
 
 /// What a VU does after an iteration.
@@ -233,8 +263,13 @@ pub enum Ended {
 ///
 /// Records each iteration in this thread's shard. Dropping the future
 /// interrupts the iteration, which is recorded too.
-pub async fn play<V: VirtualUser>(vu: &mut V, seat: &Seat, tickets: &impl Tickets) -> Ended {
-    if let Err(error) = vu.start().await {
+pub async fn play<V: VirtualUser>(
+    vu: &mut V,
+    seat: &Seat,
+    data: Arc<str>,
+    tickets: &impl Tickets,
+) -> Ended {
+    if let Err(error) = vu.start(data).await {
         seat.script_failed(0, &error);
         return Ended::NeverStarted;
     }

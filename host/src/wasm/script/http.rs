@@ -308,7 +308,7 @@ impl State {
         params: Option<wit::Params>,
     ) -> (Result<Parts, Failure>, Terms) {
         let params = params.unwrap_or_default();
-        let target = super::with_targets(&self.seat.run.plan.http, |targets| targets.resolve(&url));
+        let target = super::with_targets(&self.seat.run.plan, |targets| targets.resolve(&url));
         let mut terms = Terms {
             method: match &method {
                 Ok(method) => method_name(method),

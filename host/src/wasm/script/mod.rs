@@ -26,7 +26,7 @@ use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
 use wasmtime::{Engine, InstanceAllocationStrategy};
 
 use self::bindings::lifecycle::HooksIndices;
-use self::bindings::{Script, ScriptIndices};
+use self::bindings::{Script as World, ScriptIndices};
 pub use self::options::default_options;
 use self::state::State;
 pub use self::vu::ScriptVu;
@@ -34,11 +34,20 @@ use super::cache::CompileCache;
 use super::component::LoadedComponent;
 use super::engine::{self, TICK, Ticker};
 use crate::error::{Error, Problem};
-use crate::http::Targets;
-use crate::plan::{HttpPlan, Limits};
+use crate::http::{Factory, Targets};
+use crate::plan::{Limits, Plan};
+use crate::vu::{Script, Seat};
 
-/// A script, compiled and linked: what VUs are made from.
+/// A script, compiled and linked: what VUs are made from. Cloning it gives
+/// another handle on the same script.
+#[derive(Clone)]
 pub struct Template {
+    inner: Arc<Inner>,
+    clients: Factory,
+}
+
+/// What all instances of a script share.
+struct Inner {
     engine: Engine,
     pre: InstancePre<State>,
     script: ScriptIndices,
@@ -47,6 +56,8 @@ pub struct Template {
     /// How many ticks one call may compute for.
     call_ticks: u64,
     ticks: Arc<AtomicU64>,
+    /// Advances the engine's epoch for as long as there are instances.
+    _ticker: Arc<Ticker>,
 }
 
 impl Template {
@@ -63,8 +74,9 @@ impl Template {
         vus: u32,
         limits: &Limits,
         env: &[(String, String)],
+        clients: Factory,
         cache: &CompileCache,
-        ticker: &Ticker,
+        ticker: &Arc<Ticker>,
     ) -> Result<Self, Error> {
         let refused = |what: &str, error: wasmtime::Error| {
             Error::Component(Problem::new(format!(
@@ -117,7 +129,7 @@ impl Template {
             .iteration_timeout
             .as_nanos()
             .div_ceil(TICK.as_nanos());
-        Ok(Self {
+        let inner = Inner {
             engine,
             script,
             hooks: HooksIndices::new(&pre).ok(),
@@ -125,16 +137,25 @@ impl Template {
             env: env.to_vec(),
             call_ticks: u64::try_from(call_ticks).unwrap_or(u64::MAX),
             ticks: ticker.ticks(),
+            _ticker: ticker.clone(),
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+            clients,
         })
     }
+}
 
-    /// Whether the script has hooks around its iterations.
-    pub fn has_lifecycle(&self) -> bool {
-        self.hooks.is_some()
+impl Script for Template {
+    type Vu = ScriptVu;
+
+    fn vu(&self, seat: Seat) -> Result<ScriptVu, Problem> {
+        let client = self.clients.client()?;
+        Ok(ScriptVu::new(self.inner.clone(), seat, client))
     }
 
-    fn ticks(&self) -> Arc<AtomicU64> {
-        self.ticks.clone()
+    fn has_lifecycle(&self) -> bool {
+        self.inner.hooks.is_some()
     }
 }
 
@@ -142,24 +163,21 @@ impl Template {
 fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-    Script::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+    World::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
     Ok(linker)
 }
 
 thread_local! {
-    static TARGETS: RefCell<Option<Targets>> = const { RefCell::new(None) };
+    static TARGETS: RefCell<Option<(Arc<Plan>, Targets)>> = const { RefCell::new(None) };
 }
 
-/// Works on this thread's memory of URLs, made for the plan at its first use.
-fn with_targets<R>(plan: &HttpPlan, f: impl FnOnce(&mut Targets) -> R) -> R {
-    TARGETS.with(|targets| {
-        f(targets
-            .borrow_mut()
-            .get_or_insert_with(|| Targets::new(plan)))
+/// Works on this thread's memory of URLs, which begins anew with each plan.
+fn with_targets<R>(plan: &Arc<Plan>, f: impl FnOnce(&mut Targets) -> R) -> R {
+    TARGETS.with_borrow_mut(|memory| match memory {
+        Some((known, targets)) if Arc::ptr_eq(known, plan) => f(targets),
+        _ => {
+            let (_, targets) = memory.insert((plan.clone(), Targets::new(&plan.http)));
+            f(targets)
+        }
     })
-}
-
-/// Forgets this thread's memory of URLs: the next run has another plan.
-pub fn forget_targets() {
-    TARGETS.with(|targets| *targets.borrow_mut() = None);
 }

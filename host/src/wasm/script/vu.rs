@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use wasmtime::{Store, UpdateDeadline};
 
-use super::Template;
+use super::Inner;
 use super::bindings::Script;
 use super::bindings::lifecycle::Hooks;
 use super::driver::{Desk, drive};
@@ -16,7 +16,7 @@ use crate::vu::{Next, Seat, VirtualUser};
 
 /// A virtual user that runs a script.
 pub struct ScriptVu {
-    template: Arc<Template>,
+    template: Arc<Inner>,
     seat: Seat,
     client: Client,
     desk: Arc<Desk>,
@@ -38,9 +38,9 @@ struct Live {
 type Trapped = wasmtime::Error;
 
 impl ScriptVu {
-    /// A VU without an instance: [`start`](VirtualUser::start) makes it.
-    pub fn new(template: Arc<Template>, seat: Seat, client: Client) -> Self {
-        let desk = Arc::new(Desk::new(template.ticks()));
+    /// A VU without an instance: [`prepare`](VirtualUser::prepare) makes it.
+    pub(super) fn new(template: Arc<Inner>, seat: Seat, client: Client) -> Self {
+        let desk = Arc::new(Desk::new(template.ticks.clone()));
         Self {
             template,
             seat,
@@ -52,23 +52,9 @@ impl ScriptVu {
         }
     }
 
-    /// Hands over what `setup` returned, for `on-start`.
-    pub fn set_data(&mut self, data: Arc<str>) {
-        self.data = data;
-    }
-
-    /// Which VU this is.
-    pub fn seat(&self) -> &Seat {
-        &self.seat
-    }
-
-    /// Makes the instance, so that the first iteration need not. Does nothing
-    /// if there is one.
-    ///
-    /// # Errors
-    ///
-    /// If the component's own start code fails, or takes too long.
-    pub async fn instantiate(&mut self) -> Result<(), ScriptError> {
+    /// Makes the instance, unless there is one. Fails if the component's own
+    /// start code does, or takes too long.
+    async fn instantiate(&mut self) -> Result<(), ScriptError> {
         if self.live.is_some() {
             return Ok(());
         }
@@ -119,47 +105,6 @@ impl ScriptVu {
         }
     }
 
-    /// Runs the script's `setup`, if it has one: what it returns.
-    ///
-    /// # Errors
-    ///
-    /// If it returns an error, or traps.
-    pub async fn setup(&mut self) -> Result<Arc<str>, ScriptError> {
-        self.instantiate().await?;
-        let live = self.live.as_mut().expect("an instance was just made");
-        let Some(hooks) = &live.hooks else {
-            return Ok(Arc::default());
-        };
-        live.store.data_mut().begin_iteration(0);
-        live.store.set_epoch_deadline(1);
-        let call = hooks.squall_script_lifecycle().call_setup(&mut live.store);
-        let returned = drive(call, &self.desk, &self.client, &self.seat.run).await;
-        match self.returned(returned)? {
-            Ok(data) => Ok(data.into()),
-            Err(message) => Err(ScriptError::new(message)),
-        }
-    }
-
-    /// Runs the script's `teardown`, if it has one.
-    ///
-    /// # Errors
-    ///
-    /// If it traps.
-    pub async fn teardown(&mut self, data: &str) -> Result<(), ScriptError> {
-        self.instantiate().await?;
-        let live = self.live.as_mut().expect("an instance was just made");
-        let Some(hooks) = &live.hooks else {
-            return Ok(());
-        };
-        live.store.data_mut().begin_iteration(0);
-        live.store.set_epoch_deadline(1);
-        let call = hooks
-            .squall_script_lifecycle()
-            .call_teardown(&mut live.store, data);
-        let returned = drive(call, &self.desk, &self.client, &self.seat.run).await;
-        self.returned(returned)
-    }
-
     /// What a call returned. After a trap the instance cannot be used again
     /// and is let go.
     fn returned<T>(&mut self, returned: Result<T, Trapped>) -> Result<T, ScriptError> {
@@ -200,7 +145,43 @@ impl ScriptVu {
 }
 
 impl VirtualUser for ScriptVu {
-    async fn start(&mut self) -> Result<(), ScriptError> {
+    async fn prepare(&mut self) -> Result<(), ScriptError> {
+        self.instantiate().await
+    }
+
+    async fn setup(&mut self) -> Result<Arc<str>, ScriptError> {
+        self.instantiate().await?;
+        let live = self.live.as_mut().expect("an instance was just made");
+        let Some(hooks) = &live.hooks else {
+            return Ok(Arc::default());
+        };
+        live.store.data_mut().begin_iteration(0);
+        live.store.set_epoch_deadline(1);
+        let call = hooks.squall_script_lifecycle().call_setup(&mut live.store);
+        let returned = drive(call, &self.desk, &self.client, &self.seat.run).await;
+        match self.returned(returned)? {
+            Ok(data) => Ok(data.into()),
+            Err(message) => Err(ScriptError::new(message)),
+        }
+    }
+
+    async fn teardown(&mut self, data: &str) -> Result<(), ScriptError> {
+        self.instantiate().await?;
+        let live = self.live.as_mut().expect("an instance was just made");
+        let Some(hooks) = &live.hooks else {
+            return Ok(());
+        };
+        live.store.data_mut().begin_iteration(0);
+        live.store.set_epoch_deadline(1);
+        let call = hooks
+            .squall_script_lifecycle()
+            .call_teardown(&mut live.store, data);
+        let returned = drive(call, &self.desk, &self.client, &self.seat.run).await;
+        self.returned(returned)
+    }
+
+    async fn start(&mut self, data: Arc<str>) -> Result<(), ScriptError> {
+        self.data = data;
         self.begin().await
     }
 
