@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::HeaderMap;
-use reqwest::Url;
+use url::Url;
 
 use super::dns::LookupFailed;
 use crate::measure::RequestSample;
@@ -83,6 +83,33 @@ impl Failure {
             kind,
             message: message.into(),
         }
+    }
+
+    /// A connection that could not be opened.
+    pub(super) fn connect(error: &io::Error) -> Self {
+        Self::new(
+            ErrorKind::Connect,
+            format!("cannot connect: {}", os_message(error)),
+        )
+    }
+
+    /// Sorts one of hyper's errors into ours.
+    pub(super) fn from_hyper(error: &hyper::Error) -> Self {
+        if error.is_parse() {
+            return Self::new(ErrorKind::Other, format!("malformed response: {error}"));
+        }
+        let mut root: &(dyn StdError + 'static) = error;
+        while let Some(source) = root.source() {
+            root = source;
+        }
+        let cause = match root.downcast_ref::<io::Error>() {
+            Some(error) => os_message(error),
+            None => root.to_string(),
+        };
+        Self::new(
+            ErrorKind::Closed,
+            format!("connection closed early: {cause}"),
+        )
     }
 
     /// Sorts one of reqwest's errors into ours.

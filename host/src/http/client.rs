@@ -1,30 +1,35 @@
 //! One VU's client.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Method, header};
-use reqwest::Url;
+use http::{HeaderMap, HeaderValue, Method, Request, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
 use rustls::ClientConfig;
+use url::Url;
 
 use super::answer::{Answer, ErrorKind, Failure};
-use super::connect::ConnectLog;
+use super::connect::{ConnectLog, Opened};
 use super::cookies::Jar;
 use super::dns::Resolver;
+use super::plain::{Answered, Lane, Pool};
 use super::target::{self, Target};
 use super::tls;
-use crate::error::Problem;
 use crate::measure::{Phases, RequestSample};
 use crate::plan::HttpPlan;
-use crate::units::Bytes as Size;
+use crate::units::{Bytes as Size, Pretty};
 
 /// What all VUs' clients share.
 #[derive(Debug, Clone)]
-pub struct Factory {
+pub struct Factory(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
     resolver: Arc<Resolver>,
-    tls: Arc<ClientConfig>,
-    allow_hosts: Option<Arc<[String]>>,
+    tls: ClientConfig,
+    allow_hosts: Option<Vec<String>>,
     max_body: u64,
 }
 
@@ -51,109 +56,120 @@ impl Factory {
     /// A factory for a plan. No response body may be larger than `max_body`
     /// bytes if it is to be kept.
     pub fn new(plan: &HttpPlan, max_body: u64) -> Self {
-        Self {
+        Self(Arc::new(Shared {
             resolver: Arc::default(),
-            tls: Arc::new(tls::base_config(plan.insecure_tls)),
-            allow_hosts: plan.allow_hosts.as_deref().map(Into::into),
+            tls: tls::base_config(plan.insecure_tls),
+            allow_hosts: plan.allow_hosts.clone(),
             max_body,
-        }
+        }))
     }
 
     /// A client for one VU, without a connection yet. Its connections belong
     /// to the runtime on which it is first used.
-    ///
-    /// # Errors
-    ///
-    /// If the TLS settings are unusable, which is the machine's doing.
-    pub fn client(&self) -> Result<Client, Problem> {
-        let connects = ConnectLog::default();
-        let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls::for_one_vu(&self.tls))
-            .dns_resolver(self.resolver.clone())
-            .connector_layer(connects.clone())
-            .cookie_provider(Arc::new(Jar::default()))
-            .user_agent(concat!("squall/", env!("CARGO_PKG_VERSION")))
-            // Redirects are followed here, since each request has its own limit.
-            .redirect(reqwest::redirect::Policy::none())
-            // The environment must not send the load elsewhere.
-            .no_proxy()
-            .referer(false)
-            // A timer per VU would only close what the VU needs again.
-            .pool_idle_timeout(None)
-            .build()
-            .map_err(|error| Problem::new(format!("cannot set up the HTTP client: {error}")))?;
-        Ok(Client {
-            client,
-            connects,
-            allow_hosts: self.allow_hosts.clone(),
-            max_body: self.max_body,
-        })
+    pub fn client(&self) -> Client {
+        Client {
+            shared: self.0.clone(),
+            pool: Pool::default(),
+            jar: Jar::default(),
+            secure: OnceLock::new(),
+        }
     }
 }
 
 /// One VU's client: its connections, cookies and TLS sessions.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Client {
+    shared: Arc<Shared>,
+    pool: Pool,
+    jar: Jar,
+    /// Made when the first request over TLS is sent.
+    secure: OnceLock<Result<Secure, String>>,
+}
+
+/// The part of a client that speaks TLS.
+#[derive(Debug)]
+struct Secure {
     client: reqwest::Client,
     connects: ConnectLog,
-    allow_hosts: Option<Arc<[String]>>,
-    max_body: u64,
 }
 
 impl Client {
     /// Sends a request, follows its redirects and reads the body. Always ends
     /// within the request's timeout.
     pub async fn send(&self, outgoing: Outgoing) -> Answer {
-        let mut exchange = Exchange::new();
-        let limit = tokio::time::Instant::from_std(exchange.answer.started + outgoing.timeout);
         let timeout = outgoing.timeout;
+        let mut exchange = Exchange::new();
+        let limit = tokio::time::Instant::from_std(exchange.answer.started + timeout);
         let done = tokio::time::timeout_at(limit, self.exchange(outgoing, &mut exchange)).await;
         let failure = match done {
             Ok(Ok(())) => None,
             Ok(Err(failure)) => Some(failure),
             Err(_) => Some(Failure::new(
                 ErrorKind::Timeout,
-                format!(
-                    "no complete response within {}",
-                    crate::units::Pretty(timeout)
-                ),
+                format!("no complete response within {}", Pretty(timeout)),
             )),
         };
-        exchange.finish(failure, &self.connects)
+        exchange.finish(failure)
     }
 
     async fn exchange(&self, outgoing: Outgoing, exchange: &mut Exchange) -> Result<(), Failure> {
         let Outgoing {
             mut method,
-            target,
-            headers,
+            mut target,
+            mut headers,
             mut body,
             max_redirects,
             ..
         } = outgoing;
-        let mut headers = headers;
-        let mut url = target.url.clone();
         let mut redirects = 0;
         loop {
-            let mut request = reqwest::Request::new(method.clone(), url.clone());
-            *request.headers_mut() = headers.clone();
-            if !body.is_empty() {
-                *request.body_mut() = Some(body.clone().into());
-            }
-            exchange.count_sent(&method, &url, &headers, body.len());
-            let response = self
-                .client
-                .execute(request)
-                .await
-                .map_err(|error| Failure::from_reqwest(&error))?;
-            exchange.head(&response);
+            let mut request = Request::new(Full::new(body.clone()));
+            *request.method_mut() = method.clone();
+            *request.uri_mut() = target.uri.clone();
+            *request.headers_mut() = self.all_headers(&target, &headers);
+            exchange.count_sent(&request, body.len());
+            let mut reading = match &target.origin {
+                Some(origin) => {
+                    let sent = self.pool.send(origin, &self.shared.resolver, request).await;
+                    let Answered {
+                        response,
+                        lane,
+                        opened,
+                    } = sent?;
+                    exchange.opened = opened.or(exchange.opened);
+                    let (head, body) = response.into_parts();
+                    exchange.head(head.status, head.headers);
+                    Reading::Plain(Box::new((body, lane)))
+                }
+                None => {
+                    let secure = self.secure()?;
+                    let began = Instant::now();
+                    let mut sent = reqwest::Request::new(method.clone(), target.url.clone());
+                    *sent.headers_mut() = std::mem::take(request.headers_mut());
+                    if !body.is_empty() {
+                        *sent.body_mut() = Some(body.clone().into());
+                    }
+                    // Boxed, as is everything large that few requests need: the
+                    // hot path's state stays small.
+                    let response = Box::pin(secure.client.execute(sent)).await;
+                    exchange.opened = secure.connects.take_since(began).or(exchange.opened);
+                    let mut response = response.map_err(|error| Failure::from_reqwest(&error))?;
+                    let headers = std::mem::take(response.headers_mut());
+                    exchange.head(response.status(), headers);
+                    Reading::Secure(response)
+                }
+            };
+            self.jar.store(&exchange.answer.headers, &target.url);
             let next = match max_redirects {
                 0 => None,
-                _ => redirection(&response, &url),
+                _ => redirection(&exchange.answer, &target.url),
             };
             let Some(next) = next else {
-                exchange.answer.url = Some(url);
-                return self.read(response, outgoing.discard_body, exchange).await;
+                exchange.answer.url = Some(target.url.clone());
+                self.read(&mut reading, outgoing.discard_body, exchange)
+                    .await?;
+                self.give_back(reading);
+                return Ok(());
             };
             if redirects == max_redirects {
                 return Err(Failure::new(
@@ -162,10 +178,11 @@ impl Client {
                 ));
             }
             redirects += 1;
-            target::check(&next, self.allow_hosts.as_deref())?;
+            target::check(&next, self.shared.allow_hosts.as_deref())?;
             // The body of a redirect is of no use, but reading it frees the
             // connection for the next request.
-            self.read(response, true, exchange).await?;
+            self.read(&mut reading, true, exchange).await?;
+            self.give_back(reading);
             // As in browsers (Fetch, section 4.4): 303, and a POST that is
             // moved, become a GET without a body.
             let status = exchange.answer.sample.status;
@@ -183,7 +200,7 @@ impl Client {
                     headers.remove(name);
                 }
             }
-            if next.origin() != url.origin() {
+            if next.origin() != target.url.origin() {
                 for name in [
                     header::AUTHORIZATION,
                     header::COOKIE,
@@ -193,52 +210,76 @@ impl Client {
                     headers.remove(name);
                 }
             }
-            url = next;
+            target = Arc::new(Target::new(next, target.name.clone())?);
         }
+    }
+
+    /// The script's headers, those that every request has, and the cookies.
+    fn all_headers(&self, target: &Target, own: &HeaderMap) -> HeaderMap {
+        let mut headers = target.headers.clone();
+        for name in own.keys() {
+            headers.remove(name);
+        }
+        for (name, value) in own {
+            headers.append(name, value.clone());
+        }
+        if !own.contains_key(header::COOKIE)
+            && let Some(cookies) = self.jar.header(&target.url)
+        {
+            headers.insert(header::COOKIE, cookies);
+        }
+        headers
+    }
+
+    fn secure(&self) -> Result<&Secure, Failure> {
+        let made = self.secure.get_or_init(|| {
+            let connects = ConnectLog::default();
+            let client = reqwest::Client::builder()
+                .tls_backend_preconfigured(tls::for_one_vu(&self.shared.tls))
+                .dns_resolver(self.shared.resolver.clone())
+                .connector_layer(connects.clone())
+                // Redirects are followed here, since each request has its own
+                // limit.
+                .redirect(reqwest::redirect::Policy::none())
+                // The environment must not send the load elsewhere.
+                .no_proxy()
+                .referer(false)
+                // A timer per VU would only close what the VU needs again.
+                .pool_idle_timeout(None)
+                .build()
+                .map_err(|error| format!("cannot set up TLS: {error}"))?;
+            Ok(Secure { client, connects })
+        });
+        made.as_ref()
+            .map_err(|message| Failure::new(ErrorKind::Tls, message.clone()))
     }
 
     /// Reads the body.
     async fn read(
         &self,
-        mut response: reqwest::Response,
+        reading: &mut Reading,
         discard: bool,
         exchange: &mut Exchange,
     ) -> Result<(), Failure> {
+        let max_body = self.shared.max_body;
         let too_large = || {
             Failure::new(
                 ErrorKind::Other,
                 format!(
                     "the body is larger than {}; use `discard-body`",
-                    Size(self.max_body)
+                    Size(max_body)
                 ),
             )
         };
-        if !discard
-            && response
-                .content_length()
-                .is_some_and(|length| length > self.max_body)
-        {
-            return Err(too_large());
-        }
         // Most bodies come in one piece, which is then not copied.
         let mut first = Bytes::new();
         let mut rest = BytesMut::new();
-        let failed = |error: reqwest::Error| {
-            let failure = Failure::from_reqwest(&error);
-            match failure.kind {
-                ErrorKind::Other => Failure {
-                    kind: ErrorKind::Closed,
-                    ..failure
-                },
-                _ => failure,
-            }
-        };
-        while let Some(piece) = response.chunk().await.map_err(failed)? {
+        while let Some(piece) = reading.piece().await? {
             exchange.answer.sample.received_bytes += piece.len() as u64;
             if discard {
                 continue;
             }
-            if (first.len().max(rest.len()) + piece.len()) as u64 > self.max_body {
+            if (first.len().max(rest.len()) + piece.len()) as u64 > max_body {
                 return Err(too_large());
             }
             if first.is_empty() {
@@ -250,7 +291,6 @@ impl Client {
                 rest.extend_from_slice(&piece);
             }
         }
-        exchange.answer.headers = std::mem::take(response.headers_mut());
         exchange.answer.body = if rest.is_empty() {
             first
         } else {
@@ -258,14 +298,47 @@ impl Client {
         };
         Ok(())
     }
+
+    fn give_back(&self, reading: Reading) {
+        if let Reading::Plain(plain) = reading {
+            self.pool.give_back(plain.1);
+        }
+    }
+}
+
+/// A response whose body is being read.
+enum Reading {
+    Plain(Box<(Incoming, Lane)>),
+    Secure(reqwest::Response),
+}
+
+impl Reading {
+    async fn piece(&mut self) -> Result<Option<Bytes>, Failure> {
+        match self {
+            Self::Plain(plain) => {
+                let (body, lane) = &mut **plain;
+                lane.piece(body).await
+            }
+            Self::Secure(response) => response.chunk().await.map_err(|error| {
+                let failure = Failure::from_reqwest(&error);
+                match failure.kind {
+                    ErrorKind::Other => Failure {
+                        kind: ErrorKind::Closed,
+                        ..failure
+                    },
+                    _ => failure,
+                }
+            }),
+        }
+    }
 }
 
 /// Where a response sends the client, if it does.
-fn redirection(response: &reqwest::Response, url: &Url) -> Option<Url> {
-    if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+fn redirection(answer: &Answer, url: &Url) -> Option<Url> {
+    if !matches!(answer.sample.status, 301 | 302 | 303 | 307 | 308) {
         return None;
     }
-    let location = response.headers().get(header::LOCATION)?;
+    let location = answer.headers.get(header::LOCATION)?;
     let mut next = url
         .join(std::str::from_utf8(location.as_bytes()).ok()?)
         .ok()?;
@@ -278,6 +351,8 @@ fn redirection(response: &reqwest::Response, url: &Url) -> Option<Url> {
 /// A request under way: what is known of its answer so far.
 struct Exchange {
     answer: Answer,
+    /// The connection that was opened for it, if one was.
+    opened: Option<Opened>,
 }
 
 impl Exchange {
@@ -292,34 +367,38 @@ impl Exchange {
                 body: Bytes::new(),
                 failure: None,
             },
+            opened: None,
         }
     }
 
-    /// Counts a request's bytes as HTTP/1.1 writes them, with the headers that
-    /// the client adds.
-    fn count_sent(&mut self, method: &Method, url: &Url, headers: &HeaderMap, body: usize) {
-        const ADDED: usize =
-            " HTTP/1.1\r\n\r\naccept: */*\r\nuser-agent: squall/0.1.0\r\nhost: \r\n".len();
-        let path = url.path().len() + url.query().map_or(0, |query| query.len() + 1);
-        let host = url.host_str().map_or(0, str::len) + if url.port().is_some() { 6 } else { 0 };
-        let line = method.as_str().len() + 1 + path;
-        let bytes = line + host + ADDED + header_bytes(headers) + body;
+    /// Counts a request's bytes as HTTP/1.1 writes them.
+    fn count_sent(&mut self, request: &Request<Full<Bytes>>, body: usize) {
+        const LINE: usize = "  HTTP/1.1\r\n\r\n".len();
+        const LENGTH: usize = "content-length: \r\n".len();
+        let uri = request.uri();
+        let path = uri.path().len() + uri.query().map_or(0, |query| query.len() + 1);
+        let length = match body {
+            0 => 0,
+            body => LENGTH + body.ilog10() as usize + 1,
+        };
+        let head = request.method().as_str().len() + path + LINE + length;
+        let bytes = head + header_bytes(request.headers()) + body;
         self.answer.sample.sent_bytes += bytes as u64;
     }
 
-    /// Notes that the headers of a response came.
-    fn head(&mut self, response: &reqwest::Response) {
+    /// Notes that the head of a response came.
+    fn head(&mut self, status: http::StatusCode, headers: HeaderMap) {
         const LINE: u64 = "HTTP/1.1 200 OK\r\n\r\n".len() as u64;
         let answer = &mut self.answer;
         answer.first_byte = Some(answer.started.elapsed());
-        answer.sample.status = response.status().as_u16();
-        answer.sample.received_bytes += LINE + header_bytes(response.headers()) as u64;
+        answer.sample.status = status.as_u16();
+        answer.sample.received_bytes += LINE + header_bytes(&headers) as u64;
+        answer.headers = headers;
     }
 
-    fn finish(self, failure: Option<Failure>, connects: &ConnectLog) -> Answer {
-        let mut answer = self.answer;
+    fn finish(self, failure: Option<Failure>) -> Answer {
+        let Self { mut answer, opened } = self;
         let duration = answer.started.elapsed();
-        let opened = connects.take_since(answer.started);
         let until_ready = opened
             .map(|opened| opened.at.saturating_duration_since(answer.started))
             .unwrap_or_default();
@@ -419,7 +498,7 @@ mod tests {
     }
 
     fn client(plan: &HttpPlan, max_body: u64) -> Client {
-        Factory::new(plan, max_body).client().expect("a client")
+        Factory::new(plan, max_body).client()
     }
 
     async fn answered(outgoing: Outgoing) -> Answer {

@@ -1,4 +1,4 @@
-//! Timing of new connections.
+//! Timing of new connections over TLS.
 //!
 //! reqwest opens connections inside its pool. A layer around its connector
 //! times each of them, and the VU's [`ConnectLog`] hands the times to the

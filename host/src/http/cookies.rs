@@ -5,7 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use cookie_store::RawCookie;
-use http::HeaderValue;
+use http::header::SET_COOKIE;
+use http::{HeaderMap, HeaderValue};
 use reqwest::Url;
 
 /// One VU's cookies. Costs nothing until the first one is set.
@@ -15,13 +16,14 @@ pub(super) struct Jar {
     cookies: Mutex<cookie_store::CookieStore>,
 }
 
-impl reqwest::cookie::CookieStore for Jar {
-    fn set_cookies(&self, headers: &mut dyn Iterator<Item = &HeaderValue>, url: &Url) {
-        let mut headers = headers.peekable();
-        if headers.peek().is_none() {
+impl Jar {
+    /// Keeps the cookies that a response from `url` sets.
+    pub(super) fn store(&self, headers: &HeaderMap, url: &Url) {
+        let mut set = headers.get_all(SET_COOKIE).iter().peekable();
+        if set.peek().is_none() {
             return;
         }
-        let parsed = headers.filter_map(|value| {
+        let parsed = set.filter_map(|value| {
             let text = std::str::from_utf8(value.as_bytes()).ok()?;
             Some(RawCookie::parse(text).ok()?.into_owned())
         });
@@ -32,7 +34,8 @@ impl reqwest::cookie::CookieStore for Jar {
         self.used.store(true, Ordering::Relaxed);
     }
 
-    fn cookies(&self, url: &Url) -> Option<HeaderValue> {
+    /// The `cookie` header for a request to `url`, if there is one.
+    pub(super) fn header(&self, url: &Url) -> Option<HeaderValue> {
         if !self.used.load(Ordering::Relaxed) {
             return None;
         }

@@ -3,24 +3,88 @@
 //! Scripts pass the same few URLs again and again, so each thread remembers
 //! what it made of them.
 
+use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use reqwest::Url;
+use http::{HeaderMap, HeaderValue, Uri, header};
 use rustc_hash::FxHashMap;
+use url::{Host, Position, Url};
 
 use super::answer::{ErrorKind, Failure};
 use crate::plan::HttpPlan;
 
-/// A URL that may be requested.
+/// A URL that may be requested, and what each request to it needs.
 #[derive(Debug, Clone)]
 pub struct Target {
     /// Absolute, `http` or `https`.
     pub url: Url,
+    /// Where connections go, unless it is `https`.
+    pub(super) origin: Option<Arc<Origin>>,
+    /// Path and query, as they stand in a request.
+    pub(super) uri: Uri,
+    /// The headers that every request has: `host` (but over TLS, where the
+    /// version of HTTP decides), `accept` and `user-agent`.
+    pub(super) headers: HeaderMap,
     /// What requests to it are called unless the script names them: the path,
     /// or the URL without its query if it is on another host than the run's
     /// base URL.
     pub name: Arc<str>,
 }
+
+/// Where connections go.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Origin {
+    pub(super) host: String,
+    pub(super) port: u16,
+    /// The address, if the host is one.
+    pub(super) address: Option<SocketAddr>,
+}
+
+impl Target {
+    /// A target for a URL that passed [`check`].
+    ///
+    /// # Errors
+    ///
+    /// If the URL cannot stand in a request.
+    pub(super) fn new(url: Url, name: Arc<str>) -> Result<Self, Failure> {
+        let malformed = |what: &dyn fmt::Display| {
+            Failure::new(ErrorKind::InvalidRequest, format!("malformed URL: {what}"))
+        };
+        let path = &url[Position::BeforePath..Position::AfterQuery];
+        let uri = Uri::try_from(path).map_err(|error| malformed(&error))?;
+        let mut headers = HeaderMap::with_capacity(4);
+        let mut origin = None;
+        if url.scheme() == "http" {
+            let authority = &url[Position::BeforeHost..Position::AfterPort];
+            let host = HeaderValue::try_from(authority).map_err(|error| malformed(&error))?;
+            headers.insert(header::HOST, host);
+            let port = url.port_or_known_default().unwrap_or(80);
+            let address = match url.host() {
+                Some(Host::Ipv4(ip)) => Some(SocketAddr::new(ip.into(), port)),
+                Some(Host::Ipv6(ip)) => Some(SocketAddr::new(ip.into(), port)),
+                Some(Host::Domain(_)) | None => None,
+            };
+            let host = url.host_str().unwrap_or_default().to_owned();
+            origin = Some(Arc::new(Origin {
+                host,
+                port,
+                address,
+            }));
+        }
+        headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
+        headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
+        Ok(Self {
+            url,
+            name,
+            origin,
+            uri,
+            headers,
+        })
+    }
+}
+
+const USER_AGENT: &str = concat!("squall/", env!("CARGO_PKG_VERSION"));
 
 /// How URLs are resolved, and those that were. One per thread.
 #[derive(Debug)]
@@ -71,10 +135,8 @@ impl Targets {
             }
         })?;
         self.check(&resolved)?;
-        let target = Arc::new(Target {
-            name: self.name(&resolved).into(),
-            url: resolved,
-        });
+        let name = self.name(&resolved).into();
+        let target = Arc::new(Target::new(resolved, name)?);
         if self.known.len() >= Self::REMEMBERED {
             self.known.clear();
         }

@@ -81,14 +81,14 @@ impl Parts {
 pub(super) struct Responses {
     /// The handle of the first one still here.
     first: u32,
-    held: VecDeque<Option<Exchange>>,
+    held: VecDeque<Option<Box<Exchange>>>,
     bytes: u64,
     max_bytes: u64,
 }
 
 /// A response and what is known of it.
 struct Exchange {
-    answer: Answer,
+    answer: Box<Answer>,
     terms: Terms,
     json: OnceCell<Option<Value>>,
     verdict: Verdict,
@@ -118,18 +118,21 @@ impl Responses {
 
     fn get(&self, handle: &Resource<Response>) -> wasmtime::Result<&Exchange> {
         let at = handle.rep().wrapping_sub(self.first) as usize;
-        self.held.get(at).and_then(Option::as_ref).ok_or_else(gone)
+        self.held
+            .get(at)
+            .and_then(Option::as_deref)
+            .ok_or_else(gone)
     }
 
     fn get_mut(&mut self, handle: &Resource<Response>) -> wasmtime::Result<&mut Exchange> {
         let at = handle.rep().wrapping_sub(self.first) as usize;
         self.held
             .get_mut(at)
-            .and_then(Option::as_mut)
+            .and_then(Option::as_deref_mut)
             .ok_or_else(gone)
     }
 
-    fn remove(&mut self, handle: u32) -> Option<Exchange> {
+    fn remove(&mut self, handle: u32) -> Option<Box<Exchange>> {
         let at = handle.wrapping_sub(self.first) as usize;
         let exchange = self.held.get_mut(at)?.take()?;
         self.bytes -= exchange.answer.body.len() as u64;
@@ -141,7 +144,7 @@ impl Responses {
     }
 
     /// Takes the oldest one, if there are more than may be held.
-    fn overflow(&mut self) -> Option<Exchange> {
+    fn overflow(&mut self) -> Option<Box<Exchange>> {
         let full = self.held.len() > Self::HELD || self.bytes > self.max_bytes;
         if full && self.held.len() > 1 {
             self.remove(self.first)
@@ -150,7 +153,7 @@ impl Responses {
         }
     }
 
-    fn push(&mut self, exchange: Exchange) -> Resource<Response> {
+    fn push(&mut self, exchange: Box<Exchange>) -> Resource<Response> {
         let handle = self.first.wrapping_add(self.held.len() as u32);
         self.bytes += exchange.answer.body.len() as u64;
         self.held.push_back(Some(exchange));
@@ -158,7 +161,7 @@ impl Responses {
     }
 
     /// Takes all of them; their handles are no longer valid.
-    fn drain(&mut self) -> VecDeque<Option<Exchange>> {
+    fn drain(&mut self) -> VecDeque<Option<Box<Exchange>>> {
         self.first = self.first.wrapping_add(self.held.len() as u32);
         self.bytes = 0;
         std::mem::take(&mut self.held)
@@ -194,22 +197,22 @@ impl State {
         let Draft { outgoing, terms } = draft;
         let answer = match outgoing {
             Ok(outgoing) => match self.desk.ask(Job::Send(Box::new(outgoing))).await {
-                Reply::Sent(answer) => *answer,
+                Reply::Sent(answer) => answer,
                 _ => unreachable!("the driver answers a request with a response"),
             },
-            Err(failure) => Answer::unsent(failure),
+            Err(failure) => Box::new(Answer::unsent(failure)),
         };
         Ok(self.hold(answer, terms))
     }
 
     /// Reports an answer and gives the script a handle on it.
-    fn hold(&mut self, answer: Answer, terms: Terms) -> Resource<Response> {
-        let mut exchange = Exchange {
+    fn hold(&mut self, answer: Box<Answer>, terms: Terms) -> Resource<Response> {
+        let mut exchange = Box::new(Exchange {
             answer,
             terms,
             json: OnceCell::new(),
             verdict: Verdict::Caught,
-        };
+        });
         if !exchange.terms.catch {
             let failure = by_status(&exchange.answer, &exchange.terms);
             self.report(&mut exchange, failure.as_deref());
@@ -541,7 +544,7 @@ impl wit::Host for State {
                         .expect("a batch has an answer to each request"),
                     Err(failure) => Answer::unsent(failure),
                 };
-                self.hold(answer, terms)
+                self.hold(Box::new(answer), terms)
             })
             .collect())
     }
@@ -751,13 +754,13 @@ impl State {
 
 impl Responses {
     /// Takes a response out for a moment.
-    fn lend(&mut self, handle: &Resource<Response>) -> Option<Exchange> {
+    fn lend(&mut self, handle: &Resource<Response>) -> Option<Box<Exchange>> {
         self.held
             .get_mut(handle.rep().wrapping_sub(self.first) as usize)?
             .take()
     }
 
-    fn give_back(&mut self, handle: &Resource<Response>, exchange: Exchange) {
+    fn give_back(&mut self, handle: &Resource<Response>, exchange: Box<Exchange>) {
         let at = handle.rep().wrapping_sub(self.first) as usize;
         if let Some(place) = self.held.get_mut(at) {
             *place = Some(exchange);

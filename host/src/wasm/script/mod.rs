@@ -150,7 +150,7 @@ impl Script for Template {
     type Vu = ScriptVu;
 
     fn vu(&self, seat: Seat) -> Result<ScriptVu, Problem> {
-        let client = self.clients.client()?;
+        let client = self.clients.client();
         Ok(ScriptVu::new(self.inner.clone(), seat, client))
     }
 
