@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::support::command::{Outcome, Squall};
-use crate::support::guests::example;
+use crate::support::guests::{example, test_guest};
 use crate::support::nginx::Nginx;
 use crate::support::server::Server;
 
@@ -103,6 +103,43 @@ fn interval_lines_add_up_to_the_total_the_summary_and_the_server() {
     assert_eq!(end.len(), 1);
     assert_eq!(end[0]["test"]["totals"]["requests"], counted);
     assert_eq!(end[0]["test"]["exit_code"], 0);
+}
+
+#[test]
+fn what_the_hooks_request_is_counted_everywhere() {
+    let server = Server::start();
+    let outcome = Squall::script(test_guest("behaviour"))
+        .script_env("CASE", "requests-in-hooks")
+        .flag("--base-url", server.url(""))
+        .flag("--vus", "3")
+        .flag("--iterations", "60")
+        .flag("--stats-interval", "50ms")
+        .run()
+        .exited(0);
+    // Once for the run, once for each VU, and once for each iteration.
+    let counted = 2 + 2 * 3 + 60;
+    assert_eq!(server.count("/echo"), counted);
+    let summary = outcome.summary();
+    assert_eq!(summary.count("/all/requests"), counted);
+    for (name, expected) in [
+        ("setup", 1),
+        ("on-start", 3),
+        ("iteration", 60),
+        ("on-stop", 3),
+        ("teardown", 1),
+    ] {
+        assert_eq!(
+            summary.row("/requests", name)["requests"],
+            expected,
+            "{name}"
+        );
+    }
+    for scope in ["total", "endpoint"] {
+        assert_eq!(requests(&outcome, "total", scope), counted, "{scope}");
+        assert_eq!(requests(&outcome, "interval", scope), counted, "{scope}");
+    }
+    let end = outcome.entries("loadtest.run.end");
+    assert_eq!(end[0]["test"]["totals"]["requests"], counted);
 }
 
 #[test]

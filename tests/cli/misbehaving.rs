@@ -124,6 +124,26 @@ fn an_error_costs_one_iteration() {
 }
 
 #[test]
+fn a_flood_of_failures_is_counted_whole_and_does_not_drown_the_telemetry() {
+    let server = Server::start();
+    let outcome = harm("err", &server)
+        .script_env("EVERY", "1")
+        .flag("--vus", "20")
+        .flag("--iterations", "100000")
+        .flag("--log-messages", "50")
+        .run()
+        .exited(0);
+    let summary = outcome.summary();
+    assert_eq!(summary.count("/iterations/failed"), 100_000);
+    let failures = summary.failures();
+    assert_eq!(failures, [("the script says no".to_owned(), 100_000)]);
+    assert_eq!(outcome.entries("loadtest.guest.error").len(), 50);
+    assert!(outcome.stderr.contains("99950"), "{}", outcome.story());
+    let end = outcome.entries("loadtest.run.end");
+    assert_eq!(end[0]["test"]["totals"]["iterations_failed"], 100_000);
+}
+
+#[test]
 fn a_loop_in_a_hook_ends_what_it_is_a_hook_of() {
     let server = Server::start();
     let limited = |case| {

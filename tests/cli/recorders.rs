@@ -173,3 +173,13 @@ fn a_big_log_entry_is_written_whole() {
     };
     assert!(lines.iter().filter(whole).count() > 0);
 }
+
+#[test]
+fn the_recorder_of_the_readme_writes_a_line_for_each_interval() {
+    let brief = example("brief");
+    let outcome = recorded(&[brief.to_str().expect("UTF-8")]).exited(0);
+    ran(&outcome);
+    let lines = outcome.lines();
+    let sum = |key: &str| -> u64 { lines.iter().filter_map(|line| line[key].as_u64()).sum() };
+    assert_eq!((sum("requests"), sum("failures")), (20, 0));
+}

@@ -113,7 +113,7 @@ fn all_wrong_flags_are_reported_at_once() {
         .flag("--vus", "many")
         .flag("--duration", "5 parsecs")
         .run();
-    says(outcome, 2, &["--vus", "many", "--duration", "5 parsecs"]);
+    says(outcome, 104, &["--vus", "many", "--duration", "5 parsecs"]);
 }
 
 #[test]
@@ -145,9 +145,7 @@ fn a_threshold_that_does_not_parse_is_refused() {
         .flag("--iterations", "1")
         .flag("--threshold", "http_req_duration: p(95) ~ 500")
         .run();
-    assert!(matches!(outcome.code, Some(2 | 104)), "{}", outcome.story());
-    let code = outcome.code.unwrap_or_default();
-    says(outcome, code, &["http_req_duration: p(95) ~ 500"]);
+    says(outcome, 104, &["http_req_duration: p(95) ~ 500"]);
 }
 
 #[test]
@@ -156,9 +154,7 @@ fn a_threshold_on_an_unknown_metric_is_refused() {
         .flag("--iterations", "1")
         .flag("--threshold", "http_req_durations: p(95) < 500")
         .run();
-    assert!(matches!(outcome.code, Some(2 | 104)), "{}", outcome.story());
-    let code = outcome.code.unwrap_or_default();
-    says(outcome, code, &["http_req_durations", "http_req_duration"]);
+    says(outcome, 104, &["http_req_durations", "http_req_duration"]);
 }
 
 #[test]

@@ -437,6 +437,7 @@ fn a_setup_that_fails_ends_the_run_before_it_starts() {
             .run()
             .exited(107);
         assert!(outcome.stderr.contains(message), "{}", outcome.story());
+        assert!(outcome.stderr.contains("hint:"), "{}", outcome.story());
         outcome.lines();
     }
     assert_eq!(server.total(), 0);

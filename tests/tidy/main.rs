@@ -6,6 +6,7 @@
 //! literals are blanked first, so that only code is judged, and code under
 //! `#[cfg(test)]` only where a rule says so.
 
+mod documents;
 mod source;
 
 use std::fmt::Write as _;

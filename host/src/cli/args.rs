@@ -256,7 +256,10 @@ struct CommonArgs {
     /// Example: --iteration-timeout 500ms
     #[arg(long, value_name = "TIME", help_heading = "Script")]
     iteration_timeout: Option<String>,
-    /// How many messages the scripts of a run may log; more are counted.
+    /// How many messages of scripts a run logs; more are counted.
+    ///
+    /// As many failures of scripts are logged one by one; the summary and the
+    /// statistics count them all.
     ///
     /// Example: --log-messages 100
     #[arg(long, value_name = "N", help_heading = "Script")]

@@ -212,6 +212,7 @@ struct Ended {
     total: Snapshot,
     health: Health,
     log_messages_lost: u64,
+    script_failures_untold: u64,
     never_started: u32,
     vus: u32,
 }
@@ -244,7 +245,12 @@ impl<S: Script> Conductor<S> {
             let (index, report) = self.hear().await;
             if let Report::Ready(Err(error)) = report {
                 self.join(index);
-                return Err(script_failed("the script cannot start", &error));
+                return Err(Error::Script(
+                    script_failed("the script cannot start", &error).hint(
+                        "no VU has run; `squall inspect` tells what a script asks for, and \
+                         `--vu-memory` says how much memory it gets",
+                    ),
+                ));
             }
         }
         Ok(())
@@ -268,7 +274,12 @@ impl<S: Script> Conductor<S> {
             };
             match data {
                 Ok(data) => self.setups.push((seat, vu, data)),
-                Err(error) => return Err(script_failed("`setup` failed", &error)),
+                Err(error) => {
+                    return Err(Error::Script(script_failed("`setup` failed", &error).hint(
+                        "no VU has started; check what `setup` needs, such as `--base-url` \
+                             and `--env`",
+                    )));
+                }
             }
         }
         Ok(None)
@@ -627,6 +638,7 @@ impl<S: Script> Conductor<S> {
             total: self.total,
             health: self.health.health(),
             log_messages_lost: self.context.log_messages_lost(),
+            script_failures_untold: self.context.script_failures_untold(),
             never_started: self.never_started,
             vus,
         }
@@ -640,13 +652,13 @@ async fn asked(stop: &mut watch::Receiver<Stop>) {
     }
 }
 
-fn script_failed(what: &str, error: &ScriptError) -> Error {
+fn script_failed(what: &str, error: &ScriptError) -> Problem {
     let mut text = format!("{what}: {}", error.message);
     for line in error.stack.iter().flat_map(|stack| stack.lines()) {
         text.push_str("\n  ");
         text.push_str(line);
     }
-    Error::Script(Problem::new(text))
+    Problem::new(text)
 }
 
 impl Ended {
@@ -674,6 +686,13 @@ impl Ended {
                 "the scripts logged {} messages beyond the run's limit: they were counted, not \
                  kept (`--log-messages`)",
                 self.log_messages_lost
+            ));
+        }
+        if self.script_failures_untold > 0 {
+            warnings.push(format!(
+                "of the scripts' failures, {} beyond the run's limit were counted, and not \
+                 logged each (`--log-messages`)",
+                self.script_failures_untold
             ));
         }
         if self.never_started > 0 {

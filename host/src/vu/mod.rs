@@ -107,6 +107,7 @@ pub struct RunContext {
     clock: OnceLock<Clock>,
     created: Clock,
     log_messages: AtomicU64,
+    script_failures: AtomicU64,
     abort: watch::Sender<Option<Arc<str>>>,
 }
 
@@ -122,6 +123,7 @@ impl RunContext {
             clock: OnceLock::new(),
             created: Clock::start(),
             log_messages: AtomicU64::new(0),
+            script_failures: AtomicU64::new(0),
             abort: watch::Sender::new(None),
         }
     }
@@ -212,6 +214,13 @@ impl RunContext {
         let all = self.log_messages.load(Ordering::Relaxed);
         all.saturating_sub(self.plan.limits.log_messages)
     }
+
+    /// How many failures of scripts went beyond the run's limit: they are in the
+    /// statistics, but recorders were not told of each.
+    pub fn script_failures_untold(&self) -> u64 {
+        let all = self.script_failures.load(Ordering::Relaxed);
+        all.saturating_sub(self.plan.limits.log_messages)
+    }
 }
 
 /// Which VU of a run.
@@ -234,11 +243,17 @@ impl Seat {
         }
     }
 
-    /// Records a failure of the script's own.
+    /// Records a failure of the script's own. Recorders are told of each up to
+    /// the limit on log messages: a script that fails at once, again and again,
+    /// must not flood them.
     pub fn script_failed(&self, iteration: u32, error: &ScriptError) {
         let now_ms = self.run.clock().now_ms();
         shard::with(|shard| shard.script_failure(&self.scenario, error, now_ms));
         if self.run.feed.wants(Interests::SCRIPT_ERRORS) {
+            let before = self.run.script_failures.fetch_add(1, Ordering::Relaxed);
+            if before >= self.run.plan.limits.log_messages {
+                return;
+            }
             let error = error.clone();
             let origin = self.origin(iteration);
             self.run

@@ -684,7 +684,7 @@ fn wasi_refusal(name: &str, import: Interface<'_>) -> Option<Problem> {
 fn check_preamble(bytes: &[u8]) -> Result<(), Problem> {
     const MAGIC: &[u8] = b"\0asm";
     if bytes.is_empty() {
-        return Err(Problem::new("is empty").hint("did its build fail?"));
+        return Err(Problem::new("is empty, not a component").hint("did its build fail?"));
     }
     if bytes.len() < 8 && (bytes.starts_with(MAGIC) || MAGIC.starts_with(bytes)) {
         return Err(cut_short());
@@ -757,7 +757,7 @@ fn core_module(bytes: &[u8]) -> Problem {
 }
 
 fn cut_short() -> Problem {
-    Problem::new("ends in the middle: the file is not complete")
+    Problem::new("ends in the middle: it is no complete component")
         .hint("build or copy it again; check that the disk is not full")
 }
 
@@ -765,7 +765,7 @@ fn damaged(error: &wasmparser::BinaryReaderError) -> Problem {
     if error.message().contains("unexpected end") {
         return cut_short();
     }
-    Problem::new(format!("is damaged, or not WebAssembly: {error}")).hint("build or copy it again")
+    Problem::new(format!("is damaged, or not a component: {error}")).hint("build or copy it again")
 }
 
 #[cfg(test)]
@@ -959,9 +959,9 @@ pub(crate) mod tests {
     #[test]
     fn what_is_no_component_is_said_in_plain_words() {
         for (bytes, words) in [
-            (&b""[..], "is empty"),
+            (&b""[..], "is empty, not a component"),
             (b"\0asm\x01\0\0\0", "is a core module, not a component"),
-            (b"\0as", "ends in the middle: the file is not complete"),
+            (b"\0as", "ends in the middle: it is no complete component"),
             (b"fn main() {}", "is text, not WebAssembly"),
             (
                 b"  (module)",
@@ -996,7 +996,7 @@ pub(crate) mod tests {
         // Cut in the middle of a section, the words say so.
         assert_eq!(
             refusal(whole[..whole.len() - 3].to_vec()),
-            "ends in the middle: the file is not complete"
+            "ends in the middle: it is no complete component"
         );
     }
 

@@ -84,6 +84,7 @@ impl exports::squall::script::user::Guest for Behaviour {
             "lifecycle" | "setup-err" | "setup-trap" | "start-err" | "start-trap" => {
                 lifecycle::iterate()
             }
+            "requests-in-hooks" => lifecycle::request("iteration"),
             _ => Err(format!("no such case: {case}")),
         }
     }

@@ -17,6 +17,7 @@ impl Guest for Behaviour {
             "setup-err" => return Err("the setup says no".to_owned()),
             "setup-trap" => panic!("the setup panics"),
             "lifecycle" => write("lifecycle: setup"),
+            "requests-in-hooks" => request("setup")?,
             _ => {}
         }
         Ok(std::env::var("SETUP_DATA").unwrap_or_default())
@@ -32,6 +33,7 @@ impl Guest for Behaviour {
                 // What is done here lasts: the iterations look for the header.
                 http::set_header("x-started", Some("yes"));
             }
+            "requests-in-hooks" => request("on-start")?,
             _ => {}
         }
         DATA.set(Some(data));
@@ -40,13 +42,19 @@ impl Guest for Behaviour {
     }
 
     fn on_stop() {
-        if is_about_hooks() {
+        if is_case("requests-in-hooks") {
+            request("on-stop").expect("the server answers");
+        }
+        if is_case("lifecycle") {
             write(&format!("lifecycle: stop of VU {}", execution::vu_id()));
         }
     }
 
     fn teardown(data: String) {
-        if is_about_hooks() {
+        if is_case("requests-in-hooks") {
+            request("teardown").expect("the server answers");
+        }
+        if is_case("lifecycle") {
             write(&format!("lifecycle: teardown with {data}"));
         }
     }
@@ -61,8 +69,21 @@ pub fn iterate() -> Result<(), String> {
     same("the header set at the start", started, "yes")
 }
 
-fn is_about_hooks() -> bool {
-    std::env::var("CASE").is_ok_and(|case| case == "lifecycle")
+/// Sends a request under the name of where it is sent.
+pub fn request(place: &str) -> Result<(), String> {
+    let params = http::Params {
+        name: Some(place.to_owned()),
+        ..http::Params::default()
+    };
+    same(
+        "the status",
+        http::get("/echo", Some(&params)).status(),
+        200,
+    )
+}
+
+fn is_case(name: &str) -> bool {
+    std::env::var("CASE").is_ok_and(|case| case == name)
 }
 
 fn write(message: &str) {
