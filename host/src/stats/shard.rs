@@ -44,12 +44,14 @@ pub fn with<R>(f: impl FnOnce(&mut Shard) -> R) -> R {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestId(u32);
 
+type IdsByName = FxHashMap<Arc<str>, RequestId>;
+
 /// The statistics of one thread since the last [`take`](Shard::take).
 #[derive(Debug)]
 pub struct Shard {
     names: Names,
     /// Per method, the ids by name. A run has few methods.
-    request_ids: Vec<(Arc<str>, FxHashMap<Arc<str>, RequestId>)>,
+    request_ids: Vec<(Arc<str>, IdsByName)>,
     requests: Vec<(RequestKey, RequestSeries)>,
     transactions: FxHashMap<Arc<str>, TransactionSeries>,
     script_failures: FxHashMap<Arc<str>, FailureTable>,

@@ -455,6 +455,7 @@ fn encoded(body: Option<wit::Body>, headers: &mut HeaderMap, defaults: &HeaderMa
     bytes.into()
 }
 
+#[expect(clippy::derivable_impls, reason = "the type is generated")]
 impl Default for wit::Params {
     fn default() -> Self {
         Self {

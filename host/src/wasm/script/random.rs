@@ -26,7 +26,7 @@ impl wit::Host for State {
         let span = (max - min + 1) as u64;
         // The high half of a product spreads 64 bits over the span; with spans
         // of at most 2^32 no value is likelier than another by more than 2^-32.
-        let at = (u128::from(self.random.next_u64()) * u128::from(span) >> 64) as i64;
+        let at = ((u128::from(self.random.next_u64()) * u128::from(span)) >> 64) as i64;
         Ok(i32::try_from(min + at)?)
     }
 
