@@ -8,7 +8,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sysinfo::{Networks, Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
@@ -25,11 +25,17 @@ pub struct Sampler {
     /// When the last sample was taken, and the processor time used until then,
     /// in milliseconds.
     last: (Instant, u64),
+    /// The percentages of the process and of the machine in the last sample.
+    percent: (f64, f64),
     /// Sent and received before the run.
     network_before: (u64, u64),
 }
 
 impl Sampler {
+    /// The system counts processor time in ticks of 10 ms: percentages of less
+    /// than this time are made of noise.
+    const SHORTEST: Duration = Duration::from_millis(200);
+
     /// Begins to count: the first sample is about the time since now.
     pub fn new() -> Self {
         let mut system = System::new().ok();
@@ -49,6 +55,7 @@ impl Sampler {
             cores: thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
             machine_memory,
             last: (Instant::now(), 0),
+            percent: (0.0, 0.0),
             network_before: (0, 0),
         };
         sampler.network_before = sampler.network();
@@ -60,29 +67,31 @@ impl Sampler {
         sampler
     }
 
-    /// Takes a sample: percentages since the last one, which should be some
-    /// hundred milliseconds ago or more, all else as it stands. Reads some
-    /// files of the system, in about a millisecond.
+    /// Takes a sample: percentages since the last one, all else as it stands.
+    /// So soon after the last one that percentages would tell nothing, they are
+    /// the last one's; 0 if there was none. Reads some files of the system, in
+    /// about a millisecond.
     pub fn sample(&mut self) -> SystemUsage {
         let (cpu_ms, memory_bytes) = self.process();
         let now = Instant::now();
-        let (before, cpu_before) = std::mem::replace(&mut self.last, (now, cpu_ms));
-        let elapsed_ms = now.duration_since(before).as_secs_f64() * 1e3;
-        let used_ms = cpu_ms.saturating_sub(cpu_before) as f64;
-        let machine_cpu_percent = self.system.as_mut().map_or(0.0, |system| {
-            system.refresh_cpu_usage();
-            f64::from(system.global_cpu_usage())
-        });
+        let (before, cpu_before) = self.last;
+        let elapsed = now.duration_since(before);
+        if elapsed >= Self::SHORTEST {
+            self.last = (now, cpu_ms);
+            let used_ms = cpu_ms.saturating_sub(cpu_before) as f64;
+            let machine = self.system.as_mut().map_or(0.0, |system| {
+                system.refresh_cpu_usage();
+                f64::from(system.global_cpu_usage())
+            });
+            self.percent = (used_ms / (elapsed.as_secs_f64() * 1e3) * 100.0, machine);
+        }
+        let (cpu_percent, machine_cpu_percent) = self.percent;
         if let Some(networks) = &mut self.networks {
             networks.refresh(true);
         }
         let (sent, received) = self.network();
         SystemUsage {
-            cpu_percent: if elapsed_ms > 0.0 {
-                used_ms / elapsed_ms * 100.0
-            } else {
-                0.0
-            },
+            cpu_percent,
             cores: self.cores,
             machine_cpu_percent,
             memory_bytes,
@@ -436,6 +445,10 @@ mod tests {
             "{usage:?}"
         );
         assert!(usage.machine_cpu_percent > 0.0, "{usage:?}");
+        // Too soon after it for percentages of its own.
+        let next = sampler.sample();
+        assert_eq!(next.cpu_percent, usage.cpu_percent);
+        assert_eq!(next.machine_cpu_percent, usage.machine_cpu_percent);
         assert!(usage.memory_bytes > 1 << 20, "{usage:?}");
         assert!(usage.machine_memory_bytes > usage.memory_bytes, "{usage:?}");
         assert!(usage.cores >= 1, "{usage:?}");

@@ -112,19 +112,19 @@ fn what_the_hooks_request_is_counted_everywhere() {
         .script_env("CASE", "requests-in-hooks")
         .flag("--base-url", server.url(""))
         .flag("--vus", "3")
-        .flag("--iterations", "60")
-        .flag("--stats-interval", "50ms")
+        .flag("--iterations", "3000")
+        .flag("--stats-interval", "100ms")
         .run()
         .exited(0);
     // Once for the run, once for each VU, and once for each iteration.
-    let counted = 2 + 2 * 3 + 60;
+    let counted = 2 + 2 * 3 + 3_000;
     assert_eq!(server.count("/echo"), counted);
     let summary = outcome.summary();
     assert_eq!(summary.count("/all/requests"), counted);
     for (name, expected) in [
         ("setup", 1),
         ("on-start", 3),
-        ("iteration", 60),
+        ("iteration", 3_000),
         ("on-stop", 3),
         ("teardown", 1),
     ] {

@@ -81,6 +81,32 @@ fn an_endless_loop_costs_one_iteration() {
 }
 
 #[test]
+fn a_vu_that_does_nothing_but_loop_is_cut_off_each_time_while_the_others_go_on() {
+    let server = Server::start();
+    let outcome = harm("spin", &server)
+        .script_env("ONLY_VU", "1")
+        .flag("--iteration-timeout", "100ms")
+        .flag("--vus", "100")
+        .flag("--duration", "3s")
+        .run()
+        .exited(0);
+    let summary = outcome.summary();
+    let failed = summary.count("/iterations/failed");
+    // 30 fit in, less what the others need of the processor.
+    assert!((3..=31).contains(&failed), "{failed} iterations");
+    assert_eq!(summary.count("/all/requests"), server.count("/"));
+    assert_eq!(
+        summary.count("/iterations/finished"),
+        server.count("/") + failed
+    );
+    assert!(
+        server.count("/") > 1_000,
+        "the others made {} iterations",
+        server.count("/")
+    );
+}
+
+#[test]
 fn a_stack_overflow_costs_one_iteration() {
     let server = Server::start();
     let failure = loses_only_its_own("overflow", 10, harm("overflow", &server), &server);

@@ -2,6 +2,7 @@
 //! something measures itself and not the server.
 
 use super::text::{count, counted, number, percent, time};
+use crate::error::ExitCode;
 use crate::event::StopReason;
 use crate::recorder::RecorderOutcome;
 use crate::run::{Health, Outcome};
@@ -78,8 +79,12 @@ fn figure_doubts(outcome: &Outcome) -> Vec<String> {
             time(lag)
         ));
     }
-    // Of a run that was ended early nobody expects the whole plan.
-    if iterations.dropped > 0 && outcome.summary.reason == StopReason::Completed {
+    // Of a run that was ended early nobody expects the whole plan, nor of a
+    // script that could not start.
+    if iterations.dropped > 0
+        && outcome.summary.reason == StopReason::Completed
+        && outcome.exit_code != ExitCode::ScriptFailed
+    {
         doubts.push(format!(
             "{} never started: less was sent than planned; use more VUs or more time",
             counted(iterations.dropped, "iteration", "iterations")

@@ -1,5 +1,6 @@
 //! A script that does harm, in the way the environment variable `CASE` says, in
-//! every iteration, or with `EVERY=n` only in every n-th of a VU's.
+//! every iteration, or with `EVERY=n` only in every n-th of a VU's;
+//! with `ONLY_VU=v` only in those of the VU `v`.
 //!
 //! An iteration that behaves sends one `GET /`. Only `spin-in-setup` and
 //! `spin-in-start` do their harm in the hooks of those names.
@@ -63,6 +64,12 @@ fn case() -> String {
 }
 
 fn is_due() -> bool {
+    let only = std::env::var("ONLY_VU")
+        .ok()
+        .and_then(|only| only.parse::<u32>().ok());
+    if only.is_some_and(|only| only != execution::vu_id()) {
+        return false;
+    }
     let every = std::env::var("EVERY")
         .ok()
         .and_then(|every| every.parse::<u32>().ok());
