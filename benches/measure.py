@@ -35,7 +35,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SQUALL = ROOT / "target/release/squall"
 HELLO = ROOT / "guest-examples/rust/target/wasm32-wasip2/release/hello.wasm"
-BEHAVIOUR = ROOT / "tests/guests/target/wasm32-wasip2/release/behaviour.wasm"
+IDLE = ROOT / "tests/guests/target/wasm32-wasip2/release/idle.wasm"
 REQWEST = ROOT / "benches/peers/target/release/reqwest-loop"
 SERVER_CORE, CLIENT_CORE = "0", "1"
 # Longer than any measurement: the client is stopped when it was measured.
@@ -269,14 +269,15 @@ def measure_memory(arguments, nginx, folder):
     if not arguments.without_squall:
         kinds["squall, active"] = active(known["squall"])
         kinds["squall, idle"] = lambda vus: [
-            SQUALL, "run", BEHAVIOUR, "--env", "CASE=sleep-forever", "--vus", vus,
+            SQUALL, "run", IDLE, "--vus", vus,
             "--duration", f"{FOREVER}s", "--telemetry", "-", "--graceful-stop", "1s",
         ]
     kinds[f"{BASELINE}, active"] = active(known[BASELINE])
     rows = []
     for kind, command in kinds.items():
         base = None
-        for vus in [1, *arguments.vus]:
+        # The first turn fills the cache of compiled components, and is not counted.
+        for turn, vus in enumerate([1, 1, *arguments.vus]):
             say(f"memory: {kind}, {vus} VUs")
             with Client(command(vus), folder) as client:
                 if kind.endswith("active"):
@@ -285,6 +286,8 @@ def measure_memory(arguments, nginx, folder):
                     time.sleep(arguments.warm_up)
                 resident, tables = client.settled_kb(30)
             nginx.quiet()
+            if turn == 0:
+                continue
             if base is None:
                 base = resident, tables
                 continue
@@ -451,7 +454,7 @@ def main():
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     os.sched_setaffinity(0, {int(SERVER_CORE)})
-    needed = [REQWEST] if arguments.without_squall else [REQWEST, SQUALL, HELLO, BEHAVIOUR]
+    needed = [REQWEST] if arguments.without_squall else [REQWEST, SQUALL, HELLO, IDLE]
     for file in needed:
         if not file.exists():
             raise SystemExit(f"`{file}` is not built: start `benches/run`, which builds it")

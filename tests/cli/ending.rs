@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::support::command::{Running, Squall};
-use crate::support::guests::example;
+use crate::support::guests::{example, test_guest};
 use crate::support::server::Server;
 
 fn hello(server: &Server) -> Squall {
@@ -39,6 +39,20 @@ fn a_run_lasts_as_long_as_asked() {
         (1_400.0..4_000.0).contains(&duration_ms),
         "{duration_ms} ms"
     );
+}
+
+#[test]
+fn sleeping_vus_wake_when_the_run_ends() {
+    let outcome = Squall::script(test_guest("idle"))
+        .flag("--vus", "50")
+        .flag("--duration", "500ms")
+        .run()
+        .exited(0);
+    let summary = outcome.summary();
+    assert_eq!(summary.count("/iterations/finished"), 50);
+    assert_eq!(summary.count("/iterations/interrupted"), 0);
+    let duration_ms = summary.at("/duration_ms").as_f64().expect("a number");
+    assert!(duration_ms < 10_000.0, "{duration_ms} ms");
 }
 
 #[test]

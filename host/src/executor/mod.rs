@@ -1,6 +1,6 @@
 //! How iterations are started: one file per executor.
 //!
-//! An executor hands out [`Tickets`](crate::vu::Tickets); its VUs take one before each iteration.
+//! An executor hands out [`Tickets`]; its VUs take one before each iteration.
 //! The arithmetic is its own, the waiting is not: a VU that gets no ticket
 //! ends.
 

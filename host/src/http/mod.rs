@@ -4,7 +4,7 @@
 //! A [`Factory`] holds what all VUs share (settings, name look-ups, TLS
 //! roots); each VU has a [`Client`] of its own, with its own connections,
 //! cookies and TLS sessions, as a browser has. Plain HTTP goes through
-//! [`plain`], which measured at half of reqwest's cost per request; TLS and
+//! `plain`, which measured at half of reqwest's cost per request; TLS and
 //! HTTP/2 through reqwest. A request that fails is an [`Answer`] like any
 //! other.
 

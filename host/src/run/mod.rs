@@ -1,7 +1,7 @@
 //! A run: from a plan to its outcome.
 //!
 //! [`run`] starts the recorders and a thread per core that plays VUs
-//! ([`engine`]), and hands over to the [`conductor`], which owns the run's
+//! (`engine`), and hands over to the `conductor`, which owns the run's
 //! phase and makes its events. Nothing here knows what plays a VU, how a
 //! recorder came to be, or how a run is shown.
 

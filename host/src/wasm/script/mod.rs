@@ -2,7 +2,7 @@
 //!
 //! A [`Template`] is a script compiled, linked and checked; a [`ScriptVu`] is
 //! made from it in microseconds. One file per interface of the WIT holds what
-//! the host does for it; [`driver`] does a guest's waiting.
+//! the host does for it; `driver` does a guest's waiting.
 
 mod bindings;
 mod driver;
