@@ -73,7 +73,10 @@ impl ScriptVu {
             Ok(if desk.computed() >= limit {
                 UpdateDeadline::Interrupt
             } else if desk.computed_since_poll() > 0 {
-                UpdateDeadline::Yield(1)
+                // The runtime's own way to yield looks at the sockets before it
+                // goes on. A plain one would leave the other VUs' answers lying
+                // for dozens of ticks.
+                UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))
             } else {
                 // The deadline passed while the guest was waiting.
                 UpdateDeadline::Continue(1)
