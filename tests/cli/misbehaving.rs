@@ -81,6 +81,26 @@ fn an_endless_loop_costs_one_iteration() {
 }
 
 #[test]
+fn waiting_is_not_computing() {
+    let server = Server::start();
+    server.slow_front_page(Duration::from_millis(300));
+    let summary = harm("none", &server)
+        .flag("--iteration-timeout", "50ms")
+        .flag("--vus", "5")
+        .flag("--iterations", "10")
+        .run()
+        .exited(0)
+        .summary();
+    assert_eq!(summary.count("/iterations/finished"), 10);
+    assert_eq!(
+        summary.count("/iterations/failed"),
+        0,
+        "{:#?}",
+        summary.failures()
+    );
+}
+
+#[test]
 fn a_vu_that_does_nothing_but_loop_is_cut_off_each_time_while_the_others_go_on() {
     let server = Server::start();
     let outcome = harm("spin", &server)
