@@ -75,8 +75,8 @@ Examples:
       10 VUs for 10 seconds
   squall demo --vus 50 --duration 30s --threshold 'http_req_duration: p(95) < 100'
       more of it, judged by a threshold
-  squall demo | head -n 3
-      the telemetry: JSON lines on stdout"
+  squall demo > events.ndjson
+      keeps its telemetry: JSON lines on stdout"
     )]
     Demo(Box<DemoArgs>),
     /// Tell what a component is: script or recorder, its imports and exports.

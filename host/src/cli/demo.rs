@@ -12,7 +12,7 @@ use crate::plan::ScriptSource;
 const NEXT: &str = "
 Next:
   squall demo --vus 50 --threshold 'http_req_duration: p(95) < 100'   judge a run: exit code 99
-  squall demo | head -n 3                                             see its telemetry
+  squall demo > events.ndjson                                         see its telemetry
   squall run SCRIPT.wasm --base-url URL --vus 10 --duration 30s       run a script of yours
 ";
 

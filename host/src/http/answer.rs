@@ -86,10 +86,11 @@ impl Failure {
     }
 
     /// A connection that could not be opened.
-    pub(super) fn connect(error: &io::Error) -> Self {
+    pub(super) fn connect(host: &str, port: u16, error: &io::Error) -> Self {
+        let cause = os_message(error);
         Self::new(
             ErrorKind::Connect,
-            format!("cannot connect: {}", os_message(error)),
+            format!("cannot connect to {host}:{port}: {cause}"),
         )
     }
 

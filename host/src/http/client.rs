@@ -537,7 +537,10 @@ mod tests {
         let answer = answered(get(&url)).await;
         assert_eq!(kind(&answer), Some(ErrorKind::Connect));
         let message = answer.failure.expect("a failure").message;
-        assert_eq!(message, "cannot connect: connection refused");
+        assert_eq!(
+            message,
+            format!("cannot connect to {address}: connection refused")
+        );
     }
 
     #[tokio::test]

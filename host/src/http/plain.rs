@@ -222,7 +222,7 @@ async fn connect(origin: &Origin, resolver: &Resolver) -> Result<TcpStream, Fail
         }
     }
     let failed = failed.unwrap_or_else(|| io::Error::other("the host has no address"));
-    Err(Failure::connect(&failed))
+    Err(Failure::connect(&origin.host, origin.port, &failed))
 }
 
 fn broken(error: &hyper::Error) -> Failure {
