@@ -2,13 +2,14 @@
 
 use std::error::Error as StdError;
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::HeaderMap;
-use url::Url;
 
 use super::dns::LookupFailed;
+use super::headers::Headers;
+use super::target::Target;
 use crate::measure::RequestSample;
 
 /// What came of a request: a response, or why there is none.
@@ -21,10 +22,10 @@ pub struct Answer {
     pub sample: RequestSample,
     /// From the start to the end of the response's headers, if they came.
     pub first_byte: Option<Duration>,
-    /// The URL that answered, redirects followed. Absent if none was requested.
-    pub url: Option<Url>,
+    /// What answered, redirects followed. Absent if none was requested.
+    pub target: Option<Arc<Target>>,
     /// The response's headers.
-    pub headers: HeaderMap,
+    pub headers: Headers,
     /// The body, unless it was to be discarded.
     pub body: Bytes,
     /// Why no complete response arrived.
@@ -38,8 +39,8 @@ impl Answer {
             started: Instant::now(),
             sample: RequestSample::default(),
             first_byte: None,
-            url: None,
-            headers: HeaderMap::new(),
+            target: None,
+            headers: Headers::default(),
             body: Bytes::new(),
             failure: Some(failure),
         }
@@ -94,19 +95,9 @@ impl Failure {
         )
     }
 
-    /// Sorts one of hyper's errors into ours.
-    pub(super) fn from_hyper(error: &hyper::Error) -> Self {
-        if error.is_parse() {
-            return Self::new(ErrorKind::Other, format!("malformed response: {error}"));
-        }
-        let mut root: &(dyn StdError + 'static) = error;
-        while let Some(source) = root.source() {
-            root = source;
-        }
-        let cause = match root.downcast_ref::<io::Error>() {
-            Some(error) => os_message(error),
-            None => root.to_string(),
-        };
+    /// A connection that broke.
+    pub(super) fn closed(error: &io::Error) -> Self {
+        let cause = os_message(error);
         Self::new(
             ErrorKind::Closed,
             format!("connection closed early: {cause}"),

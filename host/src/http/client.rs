@@ -4,22 +4,23 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Method, Request, header};
-use http_body_util::Full;
-use hyper::body::Incoming;
+use http::{HeaderMap, HeaderValue, Method, header};
 use rustls::ClientConfig;
-use url::Url;
+use url::{Position, Url};
 
+use super::alarm::Alarm;
 use super::answer::{Answer, ErrorKind, Failure};
-use super::connect::{ConnectLog, Opened};
+use super::connect::ConnectLog;
 use super::cookies::Jar;
 use super::dns::Resolver;
-use super::plain::{Answered, Lane, Pool};
-use super::target::{self, Target};
+use super::headers::Headers;
+use super::plain::{Course, Pool, Sending};
+use super::target::{self, Origin, Target};
 use super::tls;
+use super::wire::{self, Reception, Wanted};
 use crate::measure::{Phases, RequestSample};
 use crate::plan::HttpPlan;
-use crate::units::{Bytes as Size, Pretty};
+use crate::units::Pretty;
 
 /// What all VUs' clients share.
 #[derive(Debug, Clone)]
@@ -69,6 +70,7 @@ impl Factory {
     pub fn client(&self) -> Client {
         Client {
             shared: self.0.clone(),
+            alarm: Alarm::default(),
             pool: Pool::default(),
             jar: Jar::default(),
             secure: OnceLock::new(),
@@ -80,6 +82,7 @@ impl Factory {
 #[derive(Debug)]
 pub struct Client {
     shared: Arc<Shared>,
+    alarm: Alarm,
     pool: Pool,
     jar: Jar,
     /// Made when the first request over TLS is sent.
@@ -99,12 +102,15 @@ impl Client {
     pub async fn send(&self, outgoing: Outgoing) -> Answer {
         let timeout = outgoing.timeout;
         let mut exchange = Exchange::new();
-        let limit = tokio::time::Instant::from_std(exchange.answer.started + timeout);
-        let done = tokio::time::timeout_at(limit, self.exchange(outgoing, &mut exchange)).await;
+        let limit = exchange.answer.started + timeout;
+        let done = self
+            .alarm
+            .within(limit, self.exchange(outgoing, &mut exchange))
+            .await;
         let failure = match done {
-            Ok(Ok(())) => None,
-            Ok(Err(failure)) => Some(failure),
-            Err(_) => Some(Failure::new(
+            Some(Ok(())) => None,
+            Some(Err(failure)) => Some(failure),
+            None => Some(Failure::new(
                 ErrorKind::Timeout,
                 format!("no complete response within {}", Pretty(timeout)),
             )),
@@ -112,123 +118,162 @@ impl Client {
         exchange.finish(failure)
     }
 
-    async fn exchange(&self, outgoing: Outgoing, exchange: &mut Exchange) -> Result<(), Failure> {
-        let Outgoing {
-            mut method,
-            mut target,
-            mut headers,
-            mut body,
-            max_redirects,
-            ..
-        } = outgoing;
+    async fn exchange(
+        &self,
+        mut outgoing: Outgoing,
+        exchange: &mut Exchange,
+    ) -> Result<(), Failure> {
         let mut redirects = 0;
         loop {
-            let mut request = Request::new(Full::new(body.clone()));
-            *request.method_mut() = method.clone();
-            *request.uri_mut() = target.uri.clone();
-            *request.headers_mut() = self.all_headers(&target, &headers);
-            exchange.count_sent(&request, body.len());
-            let mut reading = match &target.origin {
-                Some(origin) => {
-                    let sent = self.pool.send(origin, &self.shared.resolver, request).await;
-                    let Answered {
-                        response,
-                        lane,
-                        opened,
-                    } = sent?;
-                    exchange.opened = opened.or(exchange.opened);
-                    let (head, body) = response.into_parts();
-                    exchange.head(head.status, head.headers);
-                    Reading::Plain(Box::new((body, lane)))
-                }
-                None => {
-                    let secure = self.secure()?;
-                    let began = Instant::now();
-                    let mut sent = reqwest::Request::new(method.clone(), target.url.clone());
-                    *sent.headers_mut() = std::mem::take(request.headers_mut());
-                    if !body.is_empty() {
-                        *sent.body_mut() = Some(body.clone().into());
-                    }
-                    // Boxed, as is everything large that few requests need: the
-                    // hot path's state stays small.
-                    let response = Box::pin(secure.client.execute(sent)).await;
-                    exchange.opened = secure.connects.take_since(began).or(exchange.opened);
-                    let mut response = response.map_err(|error| Failure::from_reqwest(&error))?;
-                    let headers = std::mem::take(response.headers_mut());
-                    exchange.head(response.status(), headers);
-                    Reading::Secure(response)
-                }
-            };
-            self.jar.store(&exchange.answer.headers, &target.url);
-            let next = match max_redirects {
+            match &outgoing.target.origin {
+                Some(origin) => self.over_plain(origin, &outgoing, exchange).await?,
+                // Boxed: the hot path's state stays small.
+                None => Box::pin(self.over_tls(&outgoing, exchange)).await?,
+            }
+            let url = &outgoing.target.url;
+            self.jar.store(&exchange.answer.headers, url);
+            let next = match outgoing.max_redirects {
                 0 => None,
-                _ => redirection(&exchange.answer, &target.url),
+                _ => redirection(&exchange.answer, url),
             };
             let Some(next) = next else {
-                exchange.answer.url = Some(target.url.clone());
-                self.read(&mut reading, outgoing.discard_body, exchange)
-                    .await?;
-                self.give_back(reading);
+                exchange.answer.target = Some(outgoing.target);
                 return Ok(());
             };
-            if redirects == max_redirects {
-                return Err(Failure::new(
-                    ErrorKind::TooManyRedirects,
-                    format!("more than {max_redirects} redirects"),
-                ));
+            if redirects == outgoing.max_redirects {
+                let message = format!("more than {redirects} redirects");
+                return Err(Failure::new(ErrorKind::TooManyRedirects, message));
             }
             redirects += 1;
-            target::check(&next, self.shared.allow_hosts.as_deref())?;
-            // The body of a redirect is of no use, but reading it frees the
-            // connection for the next request.
-            self.read(&mut reading, true, exchange).await?;
-            self.give_back(reading);
-            // As in browsers (Fetch, section 4.4): 303, and a POST that is
-            // moved, become a GET without a body.
-            let status = exchange.answer.sample.status;
-            let becomes_get = status == 303 && method != Method::HEAD
-                || matches!(status, 301 | 302) && method == Method::POST;
-            if becomes_get {
-                method = Method::GET;
-                body = Bytes::new();
-                for name in [
-                    header::CONTENT_TYPE,
-                    header::CONTENT_LENGTH,
-                    header::CONTENT_ENCODING,
-                    header::CONTENT_LANGUAGE,
-                ] {
-                    headers.remove(name);
-                }
-            }
-            if next.origin() != target.url.origin() {
-                for name in [
-                    header::AUTHORIZATION,
-                    header::COOKIE,
-                    header::PROXY_AUTHORIZATION,
-                    header::HOST,
-                ] {
-                    headers.remove(name);
-                }
-            }
-            target = Arc::new(Target::new(next, target.name.clone())?);
+            self.redirect(&mut outgoing, next, exchange.answer.sample.status)?;
         }
     }
 
+    /// Turns a request into the one that a redirect asks for.
+    fn redirect(&self, outgoing: &mut Outgoing, next: Url, status: u16) -> Result<(), Failure> {
+        target::check(&next, self.shared.allow_hosts.as_deref())?;
+        let Outgoing {
+            method,
+            target,
+            headers,
+            body,
+            ..
+        } = outgoing;
+        // As in browsers (Fetch, section 4.4): 303, and a POST that is
+        // moved, become a GET without a body.
+        let becomes_get = status == 303 && *method != Method::HEAD
+            || matches!(status, 301 | 302) && *method == Method::POST;
+        if becomes_get {
+            *method = Method::GET;
+            *body = Bytes::new();
+            for name in [
+                header::CONTENT_TYPE,
+                header::CONTENT_LENGTH,
+                header::CONTENT_ENCODING,
+                header::CONTENT_LANGUAGE,
+            ] {
+                headers.remove(name);
+            }
+        }
+        if next.origin() != target.url.origin() {
+            for name in [
+                header::AUTHORIZATION,
+                header::COOKIE,
+                header::PROXY_AUTHORIZATION,
+                header::HOST,
+            ] {
+                headers.remove(name);
+            }
+        }
+        *target = Arc::new(Target::new(next, target.name.clone())?);
+        Ok(())
+    }
+
+    /// Sends a request over plain HTTP and receives its response.
+    async fn over_plain(
+        &self,
+        origin: &Arc<Origin>,
+        outgoing: &Outgoing,
+        exchange: &mut Exchange,
+    ) -> Result<(), Failure> {
+        let sending = Sending {
+            method: &outgoing.method,
+            target: &outgoing.target,
+            headers: &outgoing.headers,
+            cookies: self.cookies(outgoing),
+            body: outgoing.body.clone(),
+        };
+        let mut reception = Reception::new(Wanted {
+            head_only: outgoing.method == Method::HEAD,
+            body: !outgoing.discard_body,
+            max_body: self.shared.max_body,
+            follow: outgoing.max_redirects > 0,
+        });
+        let course = &mut exchange.course;
+        let received = self
+            .pool
+            .send(
+                origin,
+                &self.shared.resolver,
+                &sending,
+                &mut reception,
+                course,
+            )
+            .await;
+        let answer = &mut exchange.answer;
+        answer.sample.sent_bytes += std::mem::take(&mut course.sent);
+        answer.sample.received_bytes += reception.received;
+        answer.sample.status = reception.status;
+        answer.body = reception.take_body();
+        answer.headers = reception.headers;
+        received
+    }
+
+    /// Sends a request over TLS and receives its response.
+    async fn over_tls(&self, outgoing: &Outgoing, exchange: &mut Exchange) -> Result<(), Failure> {
+        let secure = self.secure()?;
+        let began = Instant::now();
+        let mut request =
+            reqwest::Request::new(outgoing.method.clone(), outgoing.target.url.clone());
+        *request.headers_mut() = self.all_headers(outgoing);
+        exchange.count_sent(&request, outgoing.body.len());
+        if !outgoing.body.is_empty() {
+            *request.body_mut() = Some(outgoing.body.clone().into());
+        }
+        let response = secure.client.execute(request).await;
+        let course = &mut exchange.course;
+        course.opened = secure.connects.take_since(began).or(course.opened);
+        let response = response.map_err(|error| Failure::from_reqwest(&error))?;
+        exchange.head(&response);
+        let follow = outgoing.max_redirects > 0 && is_redirect(exchange.answer.sample.status);
+        let keep = !outgoing.discard_body && !follow;
+        self.read(response, keep, exchange).await?;
+        exchange.course.done_at = Some(Instant::now());
+        Ok(())
+    }
+
     /// The script's headers, those that every request has, and the cookies.
-    fn all_headers(&self, target: &Target, own: &HeaderMap) -> HeaderMap {
-        let mut headers = target.headers.clone();
+    fn all_headers(&self, outgoing: &Outgoing) -> HeaderMap {
+        let own = &outgoing.headers;
+        let mut headers = outgoing.target.headers.clone();
         for name in own.keys() {
             headers.remove(name);
         }
         for (name, value) in own {
             headers.append(name, value.clone());
         }
-        if !own.contains_key(header::COOKIE)
-            && let Some(cookies) = self.jar.header(&target.url)
-        {
+        if let Some(cookies) = self.cookies(outgoing) {
             headers.insert(header::COOKIE, cookies);
         }
         headers
+    }
+
+    /// The jar's cookies for a request, unless it comes with its own.
+    fn cookies(&self, outgoing: &Outgoing) -> Option<HeaderValue> {
+        match outgoing.headers.contains_key(header::COOKIE) {
+            true => None,
+            false => self.jar.header(&outgoing.target.url),
+        }
     }
 
     fn secure(&self) -> Result<&Secure, Failure> {
@@ -257,30 +302,30 @@ impl Client {
     /// Reads the body.
     async fn read(
         &self,
-        reading: &mut Reading,
-        discard: bool,
+        mut response: reqwest::Response,
+        keep: bool,
         exchange: &mut Exchange,
     ) -> Result<(), Failure> {
         let max_body = self.shared.max_body;
-        let too_large = || {
-            Failure::new(
-                ErrorKind::Other,
-                format!(
-                    "the body is larger than {}; use `discard-body`",
-                    Size(max_body)
-                ),
-            )
-        };
         // Most bodies come in one piece, which is then not copied.
         let mut first = Bytes::new();
         let mut rest = BytesMut::new();
-        while let Some(piece) = reading.piece().await? {
+        while let Some(piece) = response.chunk().await.map_err(|error| {
+            let failure = Failure::from_reqwest(&error);
+            match failure.kind {
+                ErrorKind::Other => Failure {
+                    kind: ErrorKind::Closed,
+                    ..failure
+                },
+                _ => failure,
+            }
+        })? {
             exchange.answer.sample.received_bytes += piece.len() as u64;
-            if discard {
+            if !keep {
                 continue;
             }
             if (first.len().max(rest.len()) + piece.len()) as u64 > max_body {
-                return Err(too_large());
+                return Err(wire::too_large(max_body));
             }
             if first.is_empty() {
                 first = piece;
@@ -298,50 +343,20 @@ impl Client {
         };
         Ok(())
     }
-
-    fn give_back(&self, reading: Reading) {
-        if let Reading::Plain(plain) = reading {
-            self.pool.give_back(plain.1);
-        }
-    }
 }
 
-/// A response whose body is being read.
-enum Reading {
-    Plain(Box<(Incoming, Lane)>),
-    Secure(reqwest::Response),
-}
-
-impl Reading {
-    async fn piece(&mut self) -> Result<Option<Bytes>, Failure> {
-        match self {
-            Self::Plain(plain) => {
-                let (body, lane) = &mut **plain;
-                lane.piece(body).await
-            }
-            Self::Secure(response) => response.chunk().await.map_err(|error| {
-                let failure = Failure::from_reqwest(&error);
-                match failure.kind {
-                    ErrorKind::Other => Failure {
-                        kind: ErrorKind::Closed,
-                        ..failure
-                    },
-                    _ => failure,
-                }
-            }),
-        }
-    }
+/// Whether a status sends the client elsewhere.
+pub(super) fn is_redirect(status: u16) -> bool {
+    matches!(status, 301 | 302 | 303 | 307 | 308)
 }
 
 /// Where a response sends the client, if it does.
 fn redirection(answer: &Answer, url: &Url) -> Option<Url> {
-    if !matches!(answer.sample.status, 301 | 302 | 303 | 307 | 308) {
+    if !is_redirect(answer.sample.status) {
         return None;
     }
-    let location = answer.headers.get(header::LOCATION)?;
-    let mut next = url
-        .join(std::str::from_utf8(location.as_bytes()).ok()?)
-        .ok()?;
+    let location = answer.headers.get("location")?;
+    let mut next = url.join(std::str::from_utf8(location).ok()?).ok()?;
     if next.fragment().is_none() {
         next.set_fragment(url.fragment());
     }
@@ -351,8 +366,7 @@ fn redirection(answer: &Answer, url: &Url) -> Option<Url> {
 /// A request under way: what is known of its answer so far.
 struct Exchange {
     answer: Answer,
-    /// The connection that was opened for it, if one was.
-    opened: Option<Opened>,
+    course: Course,
 }
 
 impl Exchange {
@@ -362,50 +376,56 @@ impl Exchange {
                 started: Instant::now(),
                 sample: RequestSample::default(),
                 first_byte: None,
-                url: None,
-                headers: HeaderMap::new(),
+                target: None,
+                headers: Headers::default(),
                 body: Bytes::new(),
                 failure: None,
             },
-            opened: None,
+            course: Course::default(),
         }
     }
 
-    /// Counts a request's bytes as HTTP/1.1 writes them.
-    fn count_sent(&mut self, request: &Request<Full<Bytes>>, body: usize) {
+    /// Counts a request's bytes as HTTP/1.1 would write them.
+    fn count_sent(&mut self, request: &reqwest::Request, body: usize) {
         const LINE: usize = "  HTTP/1.1\r\n\r\n".len();
         const LENGTH: usize = "content-length: \r\n".len();
-        let uri = request.uri();
-        let path = uri.path().len() + uri.query().map_or(0, |query| query.len() + 1);
+        let path = &request.url()[Position::BeforePath..Position::AfterQuery];
         let length = match body {
             0 => 0,
             body => LENGTH + body.ilog10() as usize + 1,
         };
-        let head = request.method().as_str().len() + path + LINE + length;
+        let head = request.method().as_str().len() + path.len() + LINE + length;
         let bytes = head + header_bytes(request.headers()) + body;
         self.answer.sample.sent_bytes += bytes as u64;
     }
 
-    /// Notes that the head of a response came.
-    fn head(&mut self, status: http::StatusCode, headers: HeaderMap) {
+    /// Notes that the head of a response came over TLS.
+    fn head(&mut self, response: &reqwest::Response) {
         const LINE: u64 = "HTTP/1.1 200 OK\r\n\r\n".len() as u64;
+        self.course.head_at = Some(Instant::now());
         let answer = &mut self.answer;
-        answer.first_byte = Some(answer.started.elapsed());
-        answer.sample.status = status.as_u16();
-        answer.sample.received_bytes += LINE + header_bytes(&headers) as u64;
-        answer.headers = headers;
+        answer.headers = response.headers().into();
+        answer.sample.status = response.status().as_u16();
+        answer.sample.received_bytes += LINE + answer.headers.len() as u64;
     }
 
     fn finish(self, failure: Option<Failure>) -> Answer {
-        let Self { mut answer, opened } = self;
-        let duration = answer.started.elapsed();
-        let until_ready = opened
-            .map(|opened| opened.at.saturating_duration_since(answer.started))
+        let Self { mut answer, course } = self;
+        let started = answer.started;
+        let done_at = match &failure {
+            None => course.done_at,
+            Some(_) => None,
+        };
+        let duration = done_at.unwrap_or_else(Instant::now) - started;
+        let until_ready = course
+            .opened
+            .map(|opened| opened.at.saturating_duration_since(started))
             .unwrap_or_default();
+        answer.first_byte = course.head_at.map(|at| at - started);
         answer.sample.duration = duration;
         answer.sample.phases = Phases {
-            connecting: opened.map(|opened| opened.connecting),
-            tls: opened.and_then(|opened| opened.tls),
+            connecting: course.opened.map(|opened| opened.connecting),
+            tls: course.opened.and_then(|opened| opened.tls),
             waiting: answer
                 .first_byte
                 .map(|first| first.saturating_sub(until_ready)),
@@ -417,7 +437,8 @@ impl Exchange {
         if failure.is_some() {
             // Half a response is none.
             answer.sample.status = 0;
-            answer.headers.clear();
+            answer.headers = Headers::default();
+            answer.body = Bytes::new();
         }
         answer.failure = failure;
         answer
@@ -586,7 +607,7 @@ mod tests {
         let answer = answered(outgoing).await;
         assert_eq!(answer.sample.status, 204);
         assert_eq!(
-            answer.url.expect("it answered").as_str(),
+            answer.target.expect("it answered").url.as_str(),
             format!("http://{there}/")
         );
         let heard = arrived.await.expect("it served").remove(0);

@@ -5,9 +5,10 @@ use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use cookie_store::RawCookie;
-use http::header::SET_COOKIE;
-use http::{HeaderMap, HeaderValue};
+use http::HeaderValue;
 use reqwest::Url;
+
+use super::headers::Headers;
 
 /// One VU's cookies. Costs nothing until the first one is set.
 #[derive(Debug, Default)]
@@ -18,13 +19,12 @@ pub(super) struct Jar {
 
 impl Jar {
     /// Keeps the cookies that a response from `url` sets.
-    pub(super) fn store(&self, headers: &HeaderMap, url: &Url) {
-        let mut set = headers.get_all(SET_COOKIE).iter().peekable();
-        if set.peek().is_none() {
+    pub(super) fn store(&self, headers: &Headers, url: &Url) {
+        if !headers.sets_cookies() {
             return;
         }
-        let parsed = set.filter_map(|value| {
-            let text = std::str::from_utf8(value.as_bytes()).ok()?;
+        let parsed = headers.get_all("set-cookie").filter_map(|value| {
+            let text = std::str::from_utf8(value).ok()?;
             Some(RawCookie::parse(text).ok()?.into_owned())
         });
         self.cookies

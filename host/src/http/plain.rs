@@ -1,32 +1,44 @@
 //! Requests over plain HTTP/1.1, on connections that belong to one VU.
 //!
-//! This is the hot path: the VU's own task polls the connection along with the
-//! request, so that a request wakes one task and not two, and nothing is
-//! looked up, parsed or cloned that the target does not hold ready. hyper
-//! speaks the protocol. What goes over TLS, where all this is lost in the
-//! noise, goes through reqwest (see [`client`](super::client)).
+//! This is the hot path. A request is written straight to the socket and its
+//! response read straight from it, by the VU's own task: one task wakes, and
+//! nothing is looked up, parsed or cloned that the target does not hold ready.
+//! A general client spends more on passing requests and responses between
+//! tasks, on maps of headers and on buffers than the kernel does on moving the
+//! bytes. What goes over TLS, where all this is lost in the noise, goes through
+//! reqwest (see [`client`](super::client)).
 
-use std::future::Future;
+use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
+use bytes::{Buf, Bytes};
+use http::{HeaderMap, HeaderValue, Method, header};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::answer::{ErrorKind, Failure};
 use super::connect::Opened;
 use super::dns::Resolver;
-use super::target::Origin;
+use super::target::{Origin, Target};
+use super::wire::{self, Reception};
 
-type Connection = http1::Connection<TokioIo<TcpStream>, Full<Bytes>>;
+/// How much is read from a socket at once, in bytes.
+const READ: usize = 32 << 10;
+/// A body up to this size goes out with the head, in one piece. In bytes.
+const SMALL: usize = 4 << 10;
+
+thread_local! {
+    /// What a socket is read into: responses are taken apart before anything
+    /// else is read, so a thread needs one.
+    static INCOMING: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into());
+    /// What a request is written from.
+    static OUTGOING: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// The idle connections of one VU. A VU has few origins, and more than one
 /// connection to an origin only after a batch.
@@ -37,66 +49,86 @@ pub(super) struct Pool {
 
 /// One connection.
 #[derive(Debug)]
-pub(super) struct Lane {
+struct Lane {
     origin: Arc<Origin>,
-    sender: SendRequest<Full<Bytes>>,
-    /// Gone once the connection has ended.
-    connection: Option<Pin<Box<Connection>>>,
+    stream: TcpStream,
 }
 
-/// A response whose body is still to be read, from the lane it came on.
-pub(super) struct Answered {
-    pub(super) response: Response<Incoming>,
-    pub(super) lane: Lane,
+/// A request as it goes out.
+#[derive(Debug)]
+pub(super) struct Sending<'a> {
+    pub(super) method: &'a Method,
+    pub(super) target: &'a Target,
+    /// The script's headers.
+    pub(super) headers: &'a HeaderMap,
+    pub(super) cookies: Option<HeaderValue>,
+    pub(super) body: Bytes,
+}
+
+/// What is known of an exchange beside the response itself.
+#[derive(Debug, Default)]
+pub(super) struct Course {
     /// The connection, if it had to be opened.
     pub(super) opened: Option<Opened>,
+    /// Bytes of the request.
+    pub(super) sent: u64,
+    /// When the head of the response was there.
+    pub(super) head_at: Option<Instant>,
+    /// When the response was complete.
+    pub(super) done_at: Option<Instant>,
+}
+
+/// Why there is no response.
+enum Broken {
+    /// The connection was closed before it took anything of the request.
+    Unused(Failure),
+    /// It broke later.
+    Failed(Failure),
 }
 
 impl Pool {
     /// Sends a request on an idle connection to its origin, or on a new one,
-    /// and waits for the head of the response.
+    /// and receives the response.
     ///
     /// # Errors
     ///
-    /// If no connection can be opened, or it breaks before the head is there.
-    /// A request that an idle connection did not take, because the server has
-    /// closed it meanwhile, is sent again on another.
+    /// If no connection can be opened, or it breaks before the response is
+    /// complete, or the response is malformed. A request that an idle
+    /// connection did not take, because the server has closed it meanwhile, is
+    /// sent again on another.
     pub(super) async fn send(
         &self,
         origin: &Arc<Origin>,
         resolver: &Resolver,
-        mut request: Request<Full<Bytes>>,
-    ) -> Result<Answered, Failure> {
+        sending: &Sending<'_>,
+        reception: &mut Reception,
+        course: &mut Course,
+    ) -> Result<(), Failure> {
         while let Some(mut lane) = self.take(origin) {
-            if !lane.is_ready().await {
-                continue;
-            }
-            match lane.try_send(request).await {
-                Ok(response) => {
-                    return Ok(Answered {
-                        response,
-                        lane,
-                        opened: None,
-                    });
+            match lane.exchange(sending, reception, course).await {
+                Ok(reusable) => {
+                    self.give_back(lane, reusable);
+                    return Ok(());
                 }
-                Err((_, Some(unsent))) => request = unsent,
-                Err((failure, None)) => return Err(failure),
+                Err(Broken::Unused(_)) => {}
+                Err(Broken::Failed(failure)) => return Err(failure),
             }
         }
+        // Boxed, as is everything large that few requests need: the hot path's
+        // state stays small.
         let (mut lane, opened) = Box::pin(Lane::open(origin, resolver)).await?;
-        match lane.try_send(request).await {
-            Ok(response) => Ok(Answered {
-                response,
-                lane,
-                opened: Some(opened),
-            }),
-            Err((failure, _)) => Err(failure),
+        course.opened = Some(opened);
+        match lane.exchange(sending, reception, course).await {
+            Ok(reusable) => {
+                self.give_back(lane, reusable);
+                Ok(())
+            }
+            Err(Broken::Unused(failure) | Broken::Failed(failure)) => Err(failure),
         }
     }
 
-    /// Takes back a connection whose response was read to its end.
-    pub(super) fn give_back(&self, lane: Lane) {
-        if lane.connection.is_some() {
+    fn give_back(&self, lane: Lane, reusable: bool) {
+        if reusable {
             self.lock().push(lane);
         }
     }
@@ -124,82 +156,165 @@ impl Lane {
             tls: None,
             at: now,
         };
-        let (sender, connection) = http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| broken(&error))?;
-        let connection = Some(Box::pin(connection));
-        Ok((
-            Self {
-                origin: origin.clone(),
-                sender,
-                connection,
-            },
-            opened,
-        ))
+        let origin = origin.clone();
+        Ok((Self { origin, stream }, opened))
     }
 
-    /// Whether the connection can take a request: not if the server has closed
-    /// it.
-    async fn is_ready(&mut self) -> bool {
-        let Self {
-            sender, connection, ..
-        } = self;
-        // An idle connection notices that it was closed when it is polled.
-        with(connection, sender.ready()).await.is_ok() && connection.is_some()
-    }
-
-    /// Sends a request. An error comes with the request if none of it was
-    /// sent.
-    async fn try_send(
+    /// Sends a request and receives its response. Whether the connection can
+    /// take another one.
+    async fn exchange(
         &mut self,
-        request: Request<Full<Bytes>>,
-    ) -> Result<Response<Incoming>, (Failure, Option<Request<Full<Bytes>>>)> {
-        let sent = self.sender.try_send_request(request);
-        with(&mut self.connection, sent).await.map_err(|mut error| {
-            let unsent = error.take_message();
-            (broken(error.error()), unsent)
+        sending: &Sending<'_>,
+        reception: &mut Reception,
+        course: &mut Course,
+    ) -> Result<bool, Broken> {
+        let mut unsent = None;
+        std::future::poll_fn(|cx| {
+            let unsent = match &mut unsent {
+                Some(unsent) => unsent,
+                None => {
+                    self.is_open(cx).map_err(Broken::Unused)?;
+                    unsent.insert(self.begin(cx, sending, course)?)
+                }
+            };
+            self.go_on(cx, unsent, reception, course)
+                .map_err(Broken::Failed)
+        })
+        .await?;
+        let all_sent = unsent.is_some_and(|unsent| unsent.is_done());
+        Ok(all_sent && reception.is_reusable() && !says_close(sending.headers))
+    }
+
+    /// Fails if the server has closed the connection, or has sent something
+    /// that nobody asked for.
+    fn is_open(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
+        let mut bytes = [0];
+        let mut buffer = ReadBuf::new(&mut bytes);
+        // Asks the system only if there is news.
+        match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
+            Poll::Pending => Ok(()),
+            Poll::Ready(Ok(())) if buffer.filled().is_empty() => Err(closed("before a response")),
+            Poll::Ready(Ok(())) => Err(closed("by an unexpected message")),
+            Poll::Ready(Err(error)) => Err(Failure::closed(&error)),
+        }
+    }
+
+    /// Sends what goes out at once, which is nearly always all.
+    fn begin(
+        &mut self,
+        cx: &mut Context<'_>,
+        sending: &Sending<'_>,
+        course: &mut Course,
+    ) -> Result<Unsent, Broken> {
+        OUTGOING.with_borrow_mut(|out| {
+            out.clear();
+            let body = &sending.body;
+            wire::write_head(
+                out,
+                sending.method,
+                sending.target,
+                sending.headers,
+                sending.cookies.as_ref(),
+                body.len(),
+            );
+            course.sent = (out.len() + body.len()) as u64;
+            let mut unsent = Unsent::default();
+            if body.len() <= SMALL {
+                out.extend_from_slice(body);
+            } else {
+                unsent.body = body.clone();
+            }
+            match Pin::new(&mut self.stream).poll_write(cx, out) {
+                Poll::Ready(Ok(written)) if written == out.len() => {}
+                Poll::Ready(Ok(written)) => unsent.head = Bytes::copy_from_slice(&out[written..]),
+                Poll::Pending => unsent.head = Bytes::copy_from_slice(out),
+                Poll::Ready(Err(error)) => return Err(Broken::Unused(Failure::closed(&error))),
+            }
+            Ok(unsent)
         })
     }
 
-    /// The next piece of a body, or `None` at its end.
-    ///
-    /// # Errors
-    ///
-    /// If the connection breaks before the body's end.
-    pub(super) async fn piece(&mut self, body: &mut Incoming) -> Result<Option<Bytes>, Failure> {
-        use http_body_util::BodyExt;
-        loop {
-            return match with(&mut self.connection, body.frame()).await {
-                None => Ok(None),
-                Some(Err(error)) => Err(broken(&error)),
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(piece) => Ok(Some(piece)),
-                    // Trailers.
-                    Err(_) => continue,
-                },
+    /// Goes on sending and receiving, until the response is complete.
+    fn go_on(
+        &mut self,
+        cx: &mut Context<'_>,
+        unsent: &mut Unsent,
+        reception: &mut Reception,
+        course: &mut Course,
+    ) -> Poll<Result<(), Failure>> {
+        unsent.go_on(cx, &mut self.stream);
+        INCOMING.with_borrow_mut(|incoming| {
+            loop {
+                let mut buffer = ReadBuf::new(incoming);
+                let received = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer));
+                let bytes = buffer.filled();
+                let taken = match (received, unsent.failed.take()) {
+                    (Ok(()), _) if !bytes.is_empty() => reception.feed(bytes),
+                    (Ok(()), None) => reception.closed(),
+                    // Why the request could not be sent tells more than that
+                    // no response came.
+                    (Ok(()) | Err(_), Some(error)) if reception.is_untouched() => {
+                        Err(Failure::closed(&error))
+                    }
+                    (Ok(()), Some(_)) => reception.closed(),
+                    (Err(error), _) => Err(Failure::closed(&error)),
+                };
+                let now = Instant::now();
+                if reception.has_head() {
+                    course.head_at.get_or_insert(now);
+                }
+                taken?;
+                if reception.is_done() {
+                    course.done_at = Some(now);
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        })
+    }
+}
+
+/// What of a request did not go out at once.
+#[derive(Debug, Default)]
+struct Unsent {
+    head: Bytes,
+    body: Bytes,
+    /// Why the rest cannot be sent. The server may have answered before.
+    failed: Option<io::Error>,
+}
+
+impl Unsent {
+    fn is_done(&self) -> bool {
+        self.head.is_empty() && self.body.is_empty()
+    }
+
+    fn go_on(&mut self, cx: &mut Context<'_>, stream: &mut TcpStream) {
+        while !self.is_done() && self.failed.is_none() {
+            let next = match self.head.is_empty() {
+                true => &mut self.body,
+                false => &mut self.head,
             };
+            match Pin::new(&mut *stream).poll_write(cx, next) {
+                Poll::Pending => return,
+                Poll::Ready(Ok(0)) => self.failed = Some(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(written)) => next.advance(written),
+                Poll::Ready(Err(error)) => self.failed = Some(error),
+            }
         }
     }
 }
 
-/// Waits for something that a connection brings about, keeping the connection
-/// going meanwhile.
-async fn with<T>(
-    connection: &mut Option<Pin<Box<Connection>>>,
-    wanted: impl Future<Output = T>,
-) -> T {
-    let mut wanted = pin!(wanted);
-    std::future::poll_fn(|cx| {
-        if let Some(going) = connection {
-            // What ends a connection reaches whoever waits for it as an error
-            // of its own.
-            if going.as_mut().poll(cx).is_ready() {
-                *connection = None;
-            }
-        }
-        wanted.as_mut().poll(cx)
-    })
-    .await
+/// Whether the script asked for the connection to be closed.
+fn says_close(headers: &HeaderMap) -> bool {
+    !headers.is_empty()
+        && headers
+            .get_all(header::CONNECTION)
+            .iter()
+            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+            .any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
+}
+
+fn closed(how: &str) -> Failure {
+    Failure::new(ErrorKind::Closed, format!("connection closed early: {how}"))
 }
 
 async fn connect(origin: &Origin, resolver: &Resolver) -> Result<TcpStream, Failure> {
@@ -223,8 +338,4 @@ async fn connect(origin: &Origin, resolver: &Resolver) -> Result<TcpStream, Fail
     }
     let failed = failed.unwrap_or_else(|| io::Error::other("the host has no address"));
     Err(Failure::connect(&origin.host, origin.port, &failed))
-}
-
-fn broken(error: &hyper::Error) -> Failure {
-    Failure::from_hyper(error)
 }

@@ -12,6 +12,7 @@ use rustc_hash::FxHashMap;
 use url::{Host, Position, Url};
 
 use super::answer::{ErrorKind, Failure};
+use super::wire;
 use crate::plan::HttpPlan;
 
 /// A URL that may be requested, and what each request to it needs.
@@ -21,11 +22,13 @@ pub struct Target {
     pub url: Url,
     /// Where connections go, unless it is `https`.
     pub(super) origin: Option<Arc<Origin>>,
-    /// Path and query, as they stand in a request.
-    pub(super) uri: Uri,
+    /// A request's first line, from behind the method to its end.
+    pub(super) line: Box<[u8]>,
     /// The headers that every request has: `host` (but over TLS, where the
     /// version of HTTP decides), `accept` and `user-agent`.
     pub(super) headers: HeaderMap,
+    /// The same as they stand in a request.
+    pub(super) header_lines: Box<[u8]>,
     /// What requests to it are called unless the script names them: the path,
     /// or the URL without its query if it is on another host than the run's
     /// base URL.
@@ -52,7 +55,8 @@ impl Target {
             Failure::new(ErrorKind::InvalidRequest, format!("malformed URL: {what}"))
         };
         let path = &url[Position::BeforePath..Position::AfterQuery];
-        let uri = Uri::try_from(path).map_err(|error| malformed(&error))?;
+        Uri::try_from(path).map_err(|error| malformed(&error))?;
+        let line = format!(" {path} HTTP/1.1\r\n").into_bytes().into();
         let mut headers = HeaderMap::with_capacity(4);
         let mut origin = None;
         if url.scheme() == "http" {
@@ -74,12 +78,17 @@ impl Target {
         }
         headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
         headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
+        let mut header_lines = Vec::new();
+        for (name, value) in &headers {
+            wire::write_header(&mut header_lines, name, value);
+        }
         Ok(Self {
             url,
             name,
             origin,
-            uri,
+            line,
             headers,
+            header_lines: header_lines.into(),
         })
     }
 }

@@ -640,11 +640,9 @@ impl wit::HostResponse for State {
 
     fn url(&mut self, handle: Resource<Response>) -> wasmtime::Result<String> {
         let exchange = self.responses.get(&handle)?;
-        Ok(exchange
-            .answer
-            .url
-            .as_ref()
-            .map(|url| url.as_str().to_owned())
+        let target = exchange.answer.target.as_ref();
+        Ok(target
+            .map(|target| target.url.as_str().to_owned())
             .unwrap_or_default())
     }
 
@@ -653,21 +651,16 @@ impl wit::HostResponse for State {
         handle: Resource<Response>,
         name: String,
     ) -> wasmtime::Result<Option<String>> {
-        let value = self
-            .responses
-            .get(&handle)?
-            .answer
-            .headers
-            .get(name.as_str());
-        Ok(value.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        let value = self.responses.get(&handle)?.answer.headers.get(&name);
+        Ok(value.map(|value| String::from_utf8_lossy(value).into_owned()))
     }
 
     fn headers(&mut self, handle: Resource<Response>) -> wasmtime::Result<Vec<(String, String)>> {
         let headers = &self.responses.get(&handle)?.answer.headers;
-        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Ok(headers
             .iter()
-            .map(|(name, value)| (name.as_str().to_owned(), text(value)))
+            .map(|(name, value)| (text(name).to_ascii_lowercase(), text(value)))
             .collect())
     }
 
