@@ -645,7 +645,7 @@ mod tests {
         let endless = |start: &str, piece: &str| {
             let mut reception = Reception::new(ALL);
             reception.feed(start.as_bytes()).expect("a beginning");
-            let pieces = std::iter::repeat_n(piece.as_bytes(), HEAD);
+            let pieces = std::iter::repeat_n(piece.as_bytes(), 2 * HEAD);
             let fed = pieces
                 .map(|piece| reception.feed(piece))
                 .find(Result::is_err);
