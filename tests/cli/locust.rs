@@ -177,6 +177,11 @@ fn a_target_that_refuses_is_told_as_locust_telemetry_tells_it() {
             known.assert_like(line);
         }
     }
+    // Nothing left the process, and nothing came back.
+    for direction in ["sent", "recv"] {
+        let network = of(&lines, &format!("system.metric.network {direction}"));
+        assert_eq!(sum(&network, "value"), 0, "{direction}");
+    }
     for line in of(&lines, ENDPOINT) {
         assert_eq!(line.count("num_requests"), 20);
         assert_eq!(line.count("num_failures"), 20);

@@ -353,6 +353,8 @@ struct Exchange {
     answer: Answer,
     /// The connection that was opened for it, if one was.
     opened: Option<Opened>,
+    /// The bytes of the last request, in case it never left.
+    last_sent: u64,
 }
 
 impl Exchange {
@@ -368,6 +370,7 @@ impl Exchange {
                 failure: None,
             },
             opened: None,
+            last_sent: 0,
         }
     }
 
@@ -383,7 +386,8 @@ impl Exchange {
         };
         let head = request.method().as_str().len() + path + LINE + length;
         let bytes = head + header_bytes(request.headers()) + body;
-        self.answer.sample.sent_bytes += bytes as u64;
+        self.last_sent = bytes as u64;
+        self.answer.sample.sent_bytes += self.last_sent;
     }
 
     /// Notes that the head of a response came.
@@ -397,7 +401,11 @@ impl Exchange {
     }
 
     fn finish(self, failure: Option<Failure>) -> Answer {
-        let Self { mut answer, opened } = self;
+        let Self {
+            mut answer,
+            opened,
+            last_sent,
+        } = self;
         let duration = answer.started.elapsed();
         let until_ready = opened
             .map(|opened| opened.at.saturating_duration_since(answer.started))
@@ -414,6 +422,11 @@ impl Exchange {
                 .filter(|_| failure.is_none())
                 .map(|first| duration.saturating_sub(first)),
         };
+        let kind = failure.as_ref().map(|failure| failure.kind);
+        if let Some(ErrorKind::Dns | ErrorKind::Connect | ErrorKind::Tls) = kind {
+            // Without a connection nothing was sent.
+            answer.sample.sent_bytes -= last_sent;
+        }
         if failure.is_some() {
             // Half a response is none.
             answer.sample.status = 0;
@@ -536,6 +549,7 @@ mod tests {
         }
         let answer = answered(get(&url)).await;
         assert_eq!(kind(&answer), Some(ErrorKind::Connect));
+        assert_eq!(answer.sample.sent_bytes, 0);
         let message = answer.failure.expect("a failure").message;
         assert_eq!(
             message,
