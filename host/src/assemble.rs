@@ -108,6 +108,7 @@ fn recorders(
         .map(|(spec, sink)| {
             let source = match &spec.source {
                 RecorderSource::Json => recorder::JSON,
+                RecorderSource::Locust => recorder::LOCUST,
                 RecorderSource::File(path) => Source::File(path.clone()),
             };
             let component = load_recorder(&source)?;

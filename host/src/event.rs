@@ -216,6 +216,10 @@ pub struct SystemUsage {
     pub network_sent_bytes: u64,
     /// Received by the machine since the run started.
     pub network_received_bytes: u64,
+    /// Sent by the requests of this process since the run started.
+    pub requests_sent_bytes: u64,
+    /// Received by the requests of this process since the run started.
+    pub requests_received_bytes: u64,
 }
 
 /// Where a single measurement was made.

@@ -102,6 +102,9 @@ impl Sampler {
             // An interface may have gone, and its numbers with it.
             network_sent_bytes: sent.saturating_sub(self.network_before.0),
             network_received_bytes: received.saturating_sub(self.network_before.1),
+            // The conductor knows of requests.
+            requests_sent_bytes: 0,
+            requests_received_bytes: 0,
         }
     }
 
@@ -335,6 +338,8 @@ mod tests {
         open_files_limit: 1000,
         network_sent_bytes: 0,
         network_received_bytes: 0,
+        requests_sent_bytes: 0,
+        requests_received_bytes: 0,
     };
 
     fn cpu(percent: f64) -> SystemUsage {

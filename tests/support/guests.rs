@@ -12,8 +12,8 @@ pub(crate) fn repository() -> &'static Path {
         .expect("the package lies in a folder of the repository")
 }
 
-/// A component of `guest-examples/rust`: `brief`, `hello`, `shop`, `demo` or
-/// `json`.
+/// A component of `guest-examples/rust`: `brief`, `hello`, `shop`, `demo`,
+/// `json` or `locust`.
 pub(crate) fn example(name: &str) -> PathBuf {
     built(&repository().join("guest-examples/rust"), name)
 }

@@ -302,9 +302,10 @@ struct CommonArgs {
     #[arg(long, value_name = "N", help_heading = "Result")]
     names: Option<String>,
 
-    /// Who writes log entries: json, none or the path of a component. Repeatable.
+    /// Who writes log entries: json, locust, none or the path of a component. Repeatable.
     ///
-    /// Options for the recorder follow its name.
+    /// Options for the recorder follow its name. The lines of locust are those of
+    /// locust-telemetry, for the dashboards that read them.
     ///
     /// Example: --recorder json --recorder ./mine.wasm,level=2
     #[arg(long, value_name = "NAME[,KEY=VALUE…]", help_heading = "Telemetry")]

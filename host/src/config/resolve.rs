@@ -475,7 +475,7 @@ mod tests {
             [
                 "`--vus`: expected a whole number from 1 to 4294967295, found `many`\nhint: such as `50`",
                 "`--duration`: expected a duration with its unit, found `30`\nhint: did you mean `30s`?",
-                "`--recorder`: expected `json`, `none` or the path of a component, found `jsn`\nhint: did you mean `json`?",
+                "`--recorder`: expected `json`, `locust`, `none` or the path of a component, found `jsn`\nhint: did you mean `json`?",
                 "variable `SQUALL_BASE_URL`: expected an absolute `http` or `https` URL, found `localhost:8080`\nhint: did you mean `http://localhost:8080`?",
                 "`--allow-host`: expected the name or address of a host, found `https://Shop.example:443/`\nhint: without scheme, port and path: `shop.example`",
                 "`--threshold`: expected the name of a metric, such as `http_req_duration` at character 1, found `http_req_durations: p(95) < 500`\nhint: such as `http_req_duration: p(95) < 500` or `http_req_failed: rate < 0.01`",
@@ -512,16 +512,21 @@ mod tests {
             source: RecorderSource::Json,
             options: Vec::new(),
         };
-        let expected = [json, file];
+        let locust = RecorderSpec {
+            source: RecorderSource::Locust,
+            options: Vec::new(),
+        };
+        let expected = [json, locust, file];
         let plan = resolved(&[
             (Key::Recorder, "json"),
+            (Key::Recorder, "locust"),
             (Key::Recorder, "./a.wasm,level=2,to=x/y"),
         ])
         .plan;
         assert_eq!(plan.recorders, expected);
         let variable = (
             "SQUALL_RECORDERS".into(),
-            "json,./a.wasm,level=2,to=x/y".into(),
+            "json,locust,./a.wasm,level=2,to=x/y".into(),
         );
         let options = Options::from_environment([variable]);
         let plan = resolve(ScriptSource::Demo, &options, &around())

@@ -255,6 +255,7 @@ pub(super) fn recorder_part(text: &str) -> Parsed<RecorderPart> {
     };
     match text {
         "json" => return named(RecorderSource::Json),
+        "locust" => return named(RecorderSource::Locust),
         "none" => return Ok(RecorderPart::Nobody),
         _ => {}
     }
@@ -267,8 +268,8 @@ pub(super) fn recorder_part(text: &str) -> Parsed<RecorderPart> {
     if text.contains(['/', '\\']) || text.ends_with(".wasm") {
         return named(RecorderSource::File(PathBuf::from(text)));
     }
-    let wrong = Wrong::new("`json`, `none` or the path of a component");
-    Err(match nearest(text, ["json", "none"]) {
+    let wrong = Wrong::new("`json`, `locust`, `none` or the path of a component");
+    Err(match nearest(text, ["json", "locust", "none"]) {
         Some(near) => wrong.hint(format!("did you mean `{near}`?")),
         None => wrong.hint(format!("for a file of that name, write `./{text}`")),
     })

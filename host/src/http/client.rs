@@ -221,8 +221,6 @@ impl Client {
             )
             .await;
         let answer = &mut exchange.answer;
-        answer.sample.sent_bytes += std::mem::take(&mut course.sent);
-        answer.sample.received_bytes += reception.received;
         answer.sample.status = reception.status;
         answer.body = reception.take_body();
         answer.headers = reception.headers;
@@ -236,14 +234,22 @@ impl Client {
         let mut request =
             reqwest::Request::new(outgoing.method.clone(), outgoing.target.url.clone());
         *request.headers_mut() = self.all_headers(outgoing);
-        exchange.count_sent(&request, outgoing.body.len());
+        let bytes = sent_bytes(&request, outgoing.body.len());
+        exchange.course.sent += bytes;
         if !outgoing.body.is_empty() {
             *request.body_mut() = Some(outgoing.body.clone().into());
         }
         let response = secure.client.execute(request).await;
         let course = &mut exchange.course;
         course.opened = secure.connects.take_since(began).or(course.opened);
-        let response = response.map_err(|error| Failure::from_reqwest(&error))?;
+        let response = response.map_err(|error| {
+            let failure = Failure::from_reqwest(&error);
+            if let ErrorKind::Dns | ErrorKind::Connect | ErrorKind::Tls = failure.kind {
+                // Without a connection nothing was sent.
+                course.sent -= bytes;
+            }
+            failure
+        })?;
         exchange.head(&response);
         let follow = outgoing.max_redirects > 0 && is_redirect(exchange.answer.sample.status);
         let keep = !outgoing.discard_body && !follow;
@@ -320,7 +326,7 @@ impl Client {
                 _ => failure,
             }
         })? {
-            exchange.answer.sample.received_bytes += piece.len() as u64;
+            exchange.course.received += piece.len() as u64;
             if !keep {
                 continue;
             }
@@ -385,20 +391,6 @@ impl Exchange {
         }
     }
 
-    /// Counts a request's bytes as HTTP/1.1 would write them.
-    fn count_sent(&mut self, request: &reqwest::Request, body: usize) {
-        const LINE: usize = "  HTTP/1.1\r\n\r\n".len();
-        const LENGTH: usize = "content-length: \r\n".len();
-        let path = &request.url()[Position::BeforePath..Position::AfterQuery];
-        let length = match body {
-            0 => 0,
-            body => LENGTH + body.ilog10() as usize + 1,
-        };
-        let head = request.method().as_str().len() + path.len() + LINE + length;
-        let bytes = head + header_bytes(request.headers()) + body;
-        self.answer.sample.sent_bytes += bytes as u64;
-    }
-
     /// Notes that the head of a response came over TLS.
     fn head(&mut self, response: &reqwest::Response) {
         const LINE: u64 = "HTTP/1.1 200 OK\r\n\r\n".len() as u64;
@@ -406,7 +398,7 @@ impl Exchange {
         let answer = &mut self.answer;
         answer.headers = response.headers().into();
         answer.sample.status = response.status().as_u16();
-        answer.sample.received_bytes += LINE + answer.headers.len() as u64;
+        self.course.received += LINE + answer.headers.len() as u64;
     }
 
     fn finish(self, failure: Option<Failure>) -> Answer {
@@ -423,6 +415,8 @@ impl Exchange {
             .unwrap_or_default();
         answer.first_byte = course.head_at.map(|at| at - started);
         answer.sample.duration = duration;
+        answer.sample.sent_bytes = course.sent;
+        answer.sample.received_bytes = course.received;
         answer.sample.phases = Phases {
             connecting: course.opened.map(|opened| opened.connecting),
             tls: course.opened.and_then(|opened| opened.tls),
@@ -443,6 +437,19 @@ impl Exchange {
         answer.failure = failure;
         answer
     }
+}
+
+/// A request's bytes as HTTP/1.1 would write them.
+fn sent_bytes(request: &reqwest::Request, body: usize) -> u64 {
+    const LINE: usize = "  HTTP/1.1\r\n\r\n".len();
+    const LENGTH: usize = "content-length: \r\n".len();
+    let path = &request.url()[Position::BeforePath..Position::AfterQuery];
+    let length = match body {
+        0 => 0,
+        body => LENGTH + body.ilog10() as usize + 1,
+    };
+    let head = request.method().as_str().len() + path.len() + LINE + length;
+    (head + header_bytes(request.headers()) + body) as u64
 }
 
 fn header_bytes(headers: &HeaderMap<HeaderValue>) -> usize {
@@ -557,6 +564,7 @@ mod tests {
         }
         let answer = answered(get(&url)).await;
         assert_eq!(kind(&answer), Some(ErrorKind::Connect));
+        assert_eq!(answer.sample.sent_bytes, 0);
         let message = answer.failure.expect("a failure").message;
         assert_eq!(
             message,

@@ -70,8 +70,10 @@ pub(super) struct Sending<'a> {
 pub(super) struct Course {
     /// The connection, if it had to be opened.
     pub(super) opened: Option<Opened>,
-    /// Bytes of the request.
+    /// Bytes of the requests, redirects included.
     pub(super) sent: u64,
+    /// Bytes of the responses, as far as they came.
+    pub(super) received: u64,
     /// When the head of the response was there.
     pub(super) head_at: Option<Instant>,
     /// When the response was complete.
@@ -217,7 +219,7 @@ impl Lane {
                 sending.cookies.as_ref(),
                 body.len(),
             );
-            course.sent = (out.len() + body.len()) as u64;
+            let bytes = (out.len() + body.len()) as u64;
             let mut unsent = Unsent::default();
             if body.len() <= SMALL {
                 out.extend_from_slice(body);
@@ -230,6 +232,7 @@ impl Lane {
                 Poll::Pending => unsent.head = Bytes::copy_from_slice(out),
                 Poll::Ready(Err(error)) => return Err(Broken::Unused(Failure::closed(&error))),
             }
+            course.sent += bytes;
             Ok(unsent)
         })
     }
@@ -248,6 +251,7 @@ impl Lane {
                 let mut buffer = ReadBuf::new(incoming);
                 let received = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer));
                 let bytes = buffer.filled();
+                course.received += bytes.len() as u64;
                 let taken = match (received, unsent.failed.take()) {
                     (Ok(()), _) if !bytes.is_empty() => reception.feed(bytes),
                     (Ok(()), None) => reception.closed(),

@@ -183,6 +183,8 @@ pub struct RecorderSpec {
 pub enum RecorderSource {
     /// The recorder `json`, which is part of the program.
     Json,
+    /// The recorder `locust`, which is part of the program.
+    Locust,
     /// A component in a file.
     File(PathBuf),
 }

@@ -573,7 +573,12 @@ impl<S: Script> Conductor<S> {
 
     /// Looks at what the process uses, and warns if it runs short.
     fn sample(&mut self) {
-        let usage = self.sampler.sample();
+        let mut usage = self.sampler.sample();
+        // What the threads told at the last look.
+        for series in self.total.requests.values() {
+            usage.requests_sent_bytes += series.sent_bytes;
+            usage.requests_received_bytes += series.received_bytes;
+        }
         self.health.take_in(&usage);
         if self.context.feed.wants(Interests::SYSTEM) {
             self.context.publish(EventKind::System(usage));
@@ -604,10 +609,11 @@ impl<S: Script> Conductor<S> {
         // What was asked for and never started is counted, whatever the cause.
         let dropped = self.schedules.iter().map(Schedule::never_started).sum();
         shard::with(|shard| shard.dropped_iterations(dropped));
-        self.sample();
-        let now = Instant::now();
         let own = shard::with(Shard::take);
         self.merge(&own);
+        // After the last requests, which it counts.
+        self.sample();
+        let now = Instant::now();
         let stats = self.stats(now);
         if self.context.feed.wants(Interests::STATS) {
             self.context.publish(EventKind::Stats(stats.clone()));

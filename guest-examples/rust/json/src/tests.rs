@@ -522,5 +522,7 @@ fn system(cpu_percent: f64) -> SystemUsage {
         open_files_limit: 1_024,
         network_sent_bytes: 10_000,
         network_received_bytes: 200_000,
+        requests_sent_bytes: 9_000,
+        requests_received_bytes: 190_000,
     }
 }

@@ -94,6 +94,8 @@ fn kind(kind: &EventKind, dropped: u64) -> wit::EventKind {
             open_files_limit: usage.open_files_limit,
             network_sent_bytes: usage.network_sent_bytes,
             network_received_bytes: usage.network_received_bytes,
+            requests_sent_bytes: usage.requests_sent_bytes,
+            requests_received_bytes: usage.requests_received_bytes,
         }),
         EventKind::Request(request) => Wit::Request(wit::Request {
             scenario: request.origin.scenario.to_string(),

@@ -18,3 +18,9 @@ pub const JSON: Source = Source::Embedded {
     name: "json",
     bytes: include_bytes!("../../../embedded/json.wasm"),
 };
+
+/// The recorder `locust`, which is part of the program.
+pub const LOCUST: Source = Source::Embedded {
+    name: "locust",
+    bytes: include_bytes!("../../../embedded/locust.wasm"),
+};
