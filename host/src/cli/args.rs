@@ -304,7 +304,8 @@ struct CommonArgs {
 
     /// Who writes log entries: json, none or the path of a component. Repeatable.
     ///
-    /// Options for the recorder follow its name.
+    /// Options for the recorder follow its name; `interval=10s` is how often it
+    /// gets statistics, if not as often as `--stats-interval` says.
     ///
     /// Example: --recorder json --recorder ./mine.wasm,level=2
     #[arg(long, value_name = "NAME[,KEY=VALUE…]", help_heading = "Telemetry")]

@@ -97,7 +97,7 @@ pub struct RunInfo {
     pub scenarios: Vec<Arc<str>>,
     /// The tags on the whole run.
     pub tags: Vec<Tag>,
-    /// How often the aggregates come.
+    /// How often the recorder that reads this gets statistics.
     pub stats_interval: Duration,
     /// The resolved plan, as one JSON object.
     pub plan: String,
@@ -126,6 +126,8 @@ pub struct Setup {
     pub sink: Box<dyn Sink>,
     /// What the user set for it.
     pub options: Vec<(String, String)>,
+    /// How often it gets statistics, if not as often as the run has them.
+    pub stats_interval: Option<Duration>,
 }
 
 impl fmt::Debug for Setup {

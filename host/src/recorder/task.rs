@@ -47,18 +47,24 @@ impl Recorders {
     ///
     /// If one of them refuses or fails to start.
     pub fn start(setups: Vec<Setup>, run: &RunInfo) -> Result<(Self, Feed), Error> {
-        let (queues, inboxes): (Vec<_>, Vec<_>) = setups.iter().map(|_| Queue::new()).unzip();
+        let interval = |setup: &Setup| setup.stats_interval.unwrap_or(run.stats_interval);
+        let (queues, inboxes): (Vec<_>, Vec<_>) = setups
+            .iter()
+            .map(|setup| Queue::new(interval(setup)))
+            .unzip();
         let feed = Feed::new(queues.clone());
         let mut recorders = Self { tasks: Vec::new() };
         let mut starting = Vec::new();
         for ((setup, queue), inbox) in setups.into_iter().zip(queues).zip(inboxes) {
             let tally = Arc::new(Tally::default());
+            let stats_interval = interval(&setup);
             let worker = Worker {
                 name: setup.name.clone(),
                 recorder: setup.recorder,
                 sink: setup.sink,
                 run: RunInfo {
                     options: setup.options,
+                    stats_interval,
                     ..run.clone()
                 },
                 feed: feed.clone(),
@@ -496,6 +502,7 @@ mod tests {
             recorder: Box::new(recorder),
             sink: Box::new(sink),
             options: Vec::new(),
+            stats_interval: None,
         };
         Recorders::start(vec![setup], &run_info())
     }

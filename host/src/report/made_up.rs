@@ -72,10 +72,14 @@ fn outcome(plan: Plan, total: &Snapshot, duration: Duration, exit_code: ExitCode
         exit_code,
         duration_histogram: total.all_requests().duration,
         health: Health {
+            cpu_is_known: true,
             cpu_mean_percent: 61.3,
             cpu_max_percent: 88.0,
             cores: 2,
             machine_cpu_max_percent: 57.5,
+            steal_max_percent: Some(0.0),
+            scheduler_lag_max: Duration::from_micros(2_310),
+            scheduler_late_share: 0.0,
             memory_max_bytes: 47_316_992,
             threads: 2,
             open_files_max: 73,
@@ -291,6 +295,9 @@ pub(super) fn trouble() -> Outcome {
     outcome.summary.reason = StopReason::Aborted("the shop is on fire".into());
     outcome.health.cpu_max_percent = 199.2;
     outcome.health.machine_cpu_max_percent = 100.0;
+    outcome.health.steal_max_percent = Some(12.5);
+    outcome.health.scheduler_lag_max = Duration::from_millis(312);
+    outcome.health.scheduler_late_share = 0.042;
     outcome.telemetry.push(RecorderOutcome {
         name: "./recorders/misrecord.wasm".to_owned(),
         entries_written: 3,
