@@ -127,13 +127,21 @@ fn telemetry_doubts(recorders: &[RecorderOutcome]) -> Vec<String> {
         let name = super::text::clean(&recorder.name);
         if let Some(failure) = &recorder.failure {
             let failure = super::text::clean(failure);
-            doubts.push(format!("the recorder `{name}` failed: {failure}"));
+            let restarts = match recorder.restarts {
+                0 => String::new(),
+                1 => " (started afresh once)".to_owned(),
+                restarts => format!(" (started afresh {restarts} times)"),
+            };
+            doubts.push(format!("the recorder `{name}` failed{restarts}: {failure}"));
         }
         if recorder.events_dropped > 0 {
-            doubts.push(format!(
-                "the recorder `{name}` was too slow: its telemetry lacks {}",
-                counted(recorder.events_dropped, "event", "events")
-            ));
+            let lacks = counted(recorder.events_dropped, "event", "events");
+            doubts.push(match recorder.failure {
+                None => {
+                    format!("the recorder `{name}` was too slow: its telemetry lacks {lacks}")
+                }
+                Some(_) => format!("the telemetry of the recorder `{name}` lacks {lacks}"),
+            });
         }
         if recorder.entries_lost > 0 {
             doubts.push(format!(
@@ -142,9 +150,11 @@ fn telemetry_doubts(recorders: &[RecorderOutcome]) -> Vec<String> {
             ));
         }
         if recorder.entries_invalid > 0 {
+            let first = recorder.first_invalid.as_deref().unwrap_or_default();
             doubts.push(format!(
-                "the recorder `{name}` wrote {} that are no JSON objects: they were left out",
-                counted(recorder.entries_invalid, "log entry", "log entries")
+                "{} of the recorder `{name}` had to be left out, the first of them {}",
+                counted(recorder.entries_invalid, "log entry", "log entries"),
+                super::text::clean(first)
             ));
         }
     }

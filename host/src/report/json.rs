@@ -253,8 +253,10 @@ fn telemetry(outcome: &Outcome) -> Value {
                 "name": row.name,
                 "entries_written": row.entries_written,
                 "entries_invalid": row.entries_invalid,
+                "first_invalid": row.first_invalid,
                 "entries_lost": row.entries_lost,
                 "events_dropped": row.events_dropped,
+                "restarts": row.restarts,
                 "failure": row.failure,
             })
         })

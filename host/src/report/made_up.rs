@@ -88,8 +88,10 @@ fn outcome(plan: Plan, total: &Snapshot, duration: Duration, exit_code: ExitCode
             name: "json".to_owned(),
             entries_written: 214,
             entries_invalid: 0,
+            first_invalid: None,
             entries_lost: 0,
             events_dropped: 0,
+            restarts: 0,
             failure: None,
         }],
         warnings: Vec::new(),
@@ -302,9 +304,11 @@ pub(super) fn trouble() -> Outcome {
         name: "./recorders/misrecord.wasm".to_owned(),
         entries_written: 3,
         entries_invalid: 2,
+        first_invalid: Some("`[1]`: it is not an object".to_owned()),
         entries_lost: 1,
         events_dropped: 40_213,
-        failure: Some("trapped: unreachable".to_owned()),
+        restarts: 1,
+        failure: Some("it stopped: unreachable".to_owned()),
     });
     outcome.warnings = vec![
         "more than 1,000 request names: 5,231 requests are counted under `(other)`; name requests that hold an id"
