@@ -8,6 +8,7 @@ mod counts;
 mod demo;
 mod ending;
 mod environment;
+mod events;
 mod help;
 mod inspect;
 mod isolation;
