@@ -118,6 +118,7 @@ fn recorders(
                 recorder: Box::new(recorder),
                 sink,
                 options: spec.options.clone(),
+                stats_interval: spec.interval,
             })
         })
         .collect()

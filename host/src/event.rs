@@ -47,6 +47,10 @@ pub enum EventKind {
     ResourceWarning(ResourceWarning),
     /// It no longer does.
     ResourceRecovered(ResourceWarning),
+    /// A worker joined, or came back: its name.
+    WorkerJoined(Arc<str>),
+    /// A worker left, or went silent: its name.
+    WorkerLost(Arc<str>),
     /// The statistics so far.
     Stats(Arc<Stats>),
     /// What the node uses.
@@ -115,7 +119,9 @@ impl EventKind {
             | Self::ThresholdChanged(_)
             | Self::EventsDropped(_)
             | Self::ResourceWarning(_)
-            | Self::ResourceRecovered(_) => Interests::default(),
+            | Self::ResourceRecovered(_)
+            | Self::WorkerJoined(_)
+            | Self::WorkerLost(_) => Interests::default(),
             Self::Stats(_) => Interests::STATS,
             Self::System(_) => Interests::SYSTEM,
             Self::Request(_) => Interests::REQUESTS,
@@ -202,6 +208,11 @@ pub struct SystemUsage {
     pub cores: u32,
     /// 100 is all the machine's cores fully used.
     pub machine_cpu_percent: f64,
+    /// The part of the machine's time that its own host took from it, in
+    /// percent, where the system tells.
+    pub machine_steal_percent: Option<f64>,
+    /// The latest that a timer of a VUs' thread fired since the last sample.
+    pub scheduler_lag_ms: f64,
     /// Resident memory of the process, in bytes.
     pub memory_bytes: u64,
     /// Memory of the machine, in bytes.

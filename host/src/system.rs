@@ -25,10 +25,21 @@ pub struct Sampler {
     /// When the last sample was taken, and the processor time used until then,
     /// in milliseconds.
     last: (Instant, u64),
-    /// The percentages of the process and of the machine in the last sample.
-    percent: (f64, f64),
+    /// The machine's time and what was stolen of it when the last sample was
+    /// taken.
+    stolen: Option<Stolen>,
+    /// The percentages of the last sample; `None` before there was time for one.
+    percent: Option<Percent>,
     /// Sent and received before the run.
     network_before: (u64, u64),
+}
+
+/// What a process and its machine used between two samples, in percent.
+#[derive(Debug, Clone, Copy)]
+struct Percent {
+    process: f64,
+    machine: f64,
+    steal: Option<f64>,
 }
 
 impl Sampler {
@@ -55,7 +66,8 @@ impl Sampler {
             cores: thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
             machine_memory,
             last: (Instant::now(), 0),
-            percent: (0.0, 0.0),
+            stolen: Stolen::read(),
+            percent: None,
             network_before: (0, 0),
         };
         sampler.network_before = sampler.network();
@@ -69,7 +81,8 @@ impl Sampler {
 
     /// Takes a sample: percentages since the last one, all else as it stands.
     /// So soon after the last one that percentages would tell nothing, they are
-    /// the last one's; 0 if there was none. Reads some files of the system, in
+    /// the last one's; 0 if there was none, see [`Sampler::knows_cpu`]. The
+    /// scheduler's lag is not known here. Reads some files of the system, in
     /// about a millisecond.
     pub fn sample(&mut self) -> SystemUsage {
         let (cpu_ms, memory_bytes) = self.process();
@@ -83,17 +96,30 @@ impl Sampler {
                 system.refresh_cpu_usage();
                 f64::from(system.global_cpu_usage())
             });
-            self.percent = (used_ms / (elapsed.as_secs_f64() * 1e3) * 100.0, machine);
+            let stolen = Stolen::read();
+            let steal = stolen.zip(self.stolen);
+            self.percent = Some(Percent {
+                process: used_ms / (elapsed.as_secs_f64() * 1e3) * 100.0,
+                machine,
+                steal: steal.and_then(|(now, before)| now.percent_since(before)),
+            });
+            self.stolen = stolen;
         }
-        let (cpu_percent, machine_cpu_percent) = self.percent;
+        let percent = self.percent.unwrap_or(Percent {
+            process: 0.0,
+            machine: 0.0,
+            steal: None,
+        });
         if let Some(networks) = &mut self.networks {
             networks.refresh(true);
         }
         let (sent, received) = self.network();
         SystemUsage {
-            cpu_percent,
+            cpu_percent: percent.process,
             cores: self.cores,
-            machine_cpu_percent,
+            machine_cpu_percent: percent.machine,
+            machine_steal_percent: percent.steal,
+            scheduler_lag_ms: 0.0,
             memory_bytes,
             machine_memory_bytes: self.machine_memory,
             threads: threads(),
@@ -106,6 +132,11 @@ impl Sampler {
             requests_sent_bytes: 0,
             requests_received_bytes: 0,
         }
+    }
+
+    /// Whether there was time enough yet to tell the use of processors.
+    pub fn knows_cpu(&self) -> bool {
+        self.percent.is_some()
     }
 
     /// The processor time the process has used, in milliseconds, and its
@@ -159,6 +190,41 @@ impl Sampler {
 impl Default for Sampler {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// The time of all the machine's cores, in ticks, and what of it the machine's
+/// own host gave to others: the first line of `/proc/stat`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stolen {
+    all: u64,
+    stolen: u64,
+}
+
+impl Stolen {
+    fn read() -> Option<Self> {
+        Self::parse(&fs::read_to_string("/proc/stat").ok()?)
+    }
+
+    /// The columns are user, nice, system, idle, iowait, irq, softirq, steal,
+    /// and two more that are counted in the first two: proc_stat(5).
+    fn parse(stat: &str) -> Option<Self> {
+        let columns = stat.lines().next()?.strip_prefix("cpu ")?;
+        let ticks: Vec<u64> = columns
+            .split_whitespace()
+            .take(8)
+            .map(|column| column.parse().ok())
+            .collect::<Option<_>>()?;
+        Some(Self {
+            all: ticks.iter().sum(),
+            stolen: *ticks.get(7)?,
+        })
+    }
+
+    fn percent_since(self, before: Self) -> Option<f64> {
+        let all = self.all.checked_sub(before.all).filter(|all| *all > 0)?;
+        let stolen = self.stolen.saturating_sub(before.stolen);
+        Some(stolen as f64 / all as f64 * 100.0)
     }
 }
 
@@ -331,6 +397,8 @@ mod tests {
         cpu_percent: 10.0,
         cores: 2,
         machine_cpu_percent: 10.0,
+        machine_steal_percent: None,
+        scheduler_lag_ms: 0.0,
         memory_bytes: 100,
         machine_memory_bytes: 1000,
         threads: 4,
@@ -427,6 +495,47 @@ mod tests {
     }
 
     #[test]
+    fn between_the_two_limits_nothing_changes() {
+        let memory = |bytes| SystemUsage {
+            memory_bytes: bytes,
+            ..IDLE
+        };
+        let files = |open_files| SystemUsage { open_files, ..IDLE };
+        let mut watch = Watch::new();
+        for (usage, change) in [
+            (memory(899), ""),
+            (memory(901), "+Memory 901 of 1000"),
+            (memory(850), ""),
+            (memory(950), ""),
+            (memory(799), "-Memory 799 of 1000"),
+            (memory(850), ""),
+            (files(900), ""),
+            (files(901), "+OpenFiles 901 of 1000"),
+            (files(801), ""),
+            (files(1000), ""),
+            (files(799), "-OpenFiles 799 of 1000"),
+        ] {
+            assert_eq!(observe(&mut watch, &usage), change, "{usage:?}");
+        }
+    }
+
+    #[test]
+    fn time_that_was_stolen_is_a_part_of_all_time() {
+        let stat = |text| Stolen::parse(text);
+        let before = stat("cpu  100 0 50 800 10 0 5 35 7 0\ncpu0 1 2 3\n").expect("columns");
+        assert_eq!((before.all, before.stolen), (1000, 35));
+        let after = stat("cpu  150 0 50 870 10 0 5 115 7 0\n").expect("columns");
+        assert_eq!(after.percent_since(before), Some(40.0));
+        // No time has passed, or the counter was set back.
+        assert_eq!(before.percent_since(before), None);
+        assert_eq!(before.percent_since(after), None);
+        // Kernels before 2.6.11, and what is no such file.
+        for text in ["cpu  100 0 50 800 10 0 5\n", "cpu  a b\n", "intr 1\n", ""] {
+            assert_eq!(stat(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
     fn what_is_not_known_is_not_short() {
         let mut watch = Watch::new();
         let unknown = SystemUsage::default();
@@ -438,12 +547,16 @@ mod tests {
     #[test]
     fn a_sample_tells_what_this_process_uses() {
         let mut sampler = Sampler::new();
+        sampler.sample();
+        assert!(!sampler.knows_cpu());
         let spinning = Instant::now();
         let mut numbers = 0u64;
         while spinning.elapsed().as_millis() < 300 {
             numbers = std::hint::black_box(numbers.wrapping_add(1));
         }
         let usage = sampler.sample();
+        assert!(sampler.knows_cpu());
+        assert!(usage.machine_steal_percent.is_some(), "{usage:?}");
         assert!(usage.cpu_percent > 5.0, "{usage:?}");
         assert!(
             usage.cpu_percent < 110.0 * f64::from(usage.cores),

@@ -109,22 +109,6 @@ fn the_embedded_recorder_is_run_like_anybodys() {
 }
 
 #[test]
-fn a_recorder_that_traps_is_left_out_of_a_run_that_goes_on() {
-    let outcome = recorded(&["json", &harm("trap")]).exited(110);
-    ran(&outcome);
-    assert!(outcome.stderr.contains("misrecord"), "{}", outcome.story());
-    assert_eq!(outcome.entries("loadtest.run.end").len(), 1);
-}
-
-#[test]
-fn a_recorder_that_never_returns_is_left_out_of_a_run_that_goes_on() {
-    let outcome = recorded(&["json", &harm("spin")]).exited(110);
-    ran(&outcome);
-    assert!(outcome.stderr.contains("misrecord"), "{}", outcome.story());
-    assert_eq!(outcome.entries("loadtest.run.end").len(), 1);
-}
-
-#[test]
 fn a_recorder_that_refuses_to_start_ends_the_run_before_it_starts() {
     let server = Server::start();
     let outcome = Squall::script(example("hello"))
@@ -159,19 +143,6 @@ fn a_log_entry_that_is_no_json_object_is_dropped_and_counted() {
     let invalid = outcome.summary().count("/telemetry/entries_invalid");
     // Four of a batch are no JSON objects; the one over two lines is one.
     assert_eq!(invalid, 4 * count("before") as u64);
-}
-
-#[test]
-fn a_big_log_entry_is_written_whole() {
-    let outcome = recorded(&[&harm("big")]);
-    ran(&outcome);
-    let lines = outcome.lines();
-    let whole = |line: &&Value| {
-        line["big"]
-            .as_str()
-            .is_some_and(|text| text.len() == 1 << 20)
-    };
-    assert!(lines.iter().filter(whole).count() > 0);
 }
 
 #[test]

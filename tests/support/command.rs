@@ -95,6 +95,22 @@ impl Squall {
         Self { command, ..self }
     }
 
+    /// The same invocation with room for so many open files and no more.
+    pub(crate) fn with_open_files(self, limit: u32) -> Self {
+        let mut command = Command::new("sh");
+        heed_nothing(&mut command);
+        for (name, value) in self.command.get_envs() {
+            if let Some(value) = value {
+                command.env(name, value);
+            }
+        }
+        command
+            .args(["-c", &format!(r#"ulimit -n {limit} && exec "$0" "$@""#)])
+            .arg(self.command.get_program())
+            .args(self.command.get_args());
+        Self { command, ..self }
+    }
+
     /// Where this invocation writes its summary, if it was asked for one.
     fn summary_file(&self) -> PathBuf {
         self.folder.path().join("summary.json")
@@ -203,6 +219,27 @@ impl Running {
     /// Whether it has not ended yet.
     pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().expect("it is our child").is_none()
+    }
+
+    /// Waits until a file of the invocation's own, see `Squall::file`, has a line
+    /// that holds `text`.
+    #[track_caller]
+    pub(crate) fn until_written(&mut self, name: &str, text: &str) {
+        let folder = self.folder.as_ref().expect("it came with the invocation");
+        let file = folder.path().join(name);
+        let start = Instant::now();
+        loop {
+            let written = fs::read_to_string(&file).unwrap_or_default();
+            if written.lines().any(|line| line.contains(text)) {
+                return;
+            }
+            assert!(self.is_running(), "it ended without `{text}`: {written}");
+            assert!(
+                start.elapsed() < Duration::from_secs(60),
+                "no `{text}` came within a minute: {written}",
+            );
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Waits until the server saw `count` requests for `path` in all.

@@ -2,7 +2,7 @@
 //!
 //! | route | answer |
 //! |---|---|
-//! | `/`, `/fast` | 200, a few bytes of text; `/` may be told to be slow |
+//! | `/`, `/fast` | 200, a few bytes of text; `/` may be told to be slow or to fail |
 //! | `/status/{code}` | that status |
 //! | `/delay/{ms}` | 200 after so long |
 //! | `/redirect/{n}` | 302 to `/redirect/{n-1}`, at 0 a 200 |
@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -69,6 +69,7 @@ struct Seen {
     open: AtomicUsize,
     /// How long the front page takes.
     front_page_ms: AtomicU64,
+    front_page_fails: AtomicBool,
 }
 
 impl Seen {
@@ -138,6 +139,13 @@ impl Server {
     pub(crate) fn slow_front_page(&self, delay: Duration) {
         let delay = u64::try_from(delay.as_millis()).expect("no test waits for ages");
         self.seen.front_page_ms.store(delay, Ordering::SeqCst);
+    }
+
+    /// Makes `/` answer with 500, or no longer.
+    pub(crate) fn break_front_page(&self, is_broken: bool) {
+        self.seen
+            .front_page_fails
+            .store(is_broken, Ordering::SeqCst);
     }
 
     /// How many connections were ever accepted.
@@ -248,7 +256,10 @@ async fn answer(seen: Arc<Seen>, request: Request<Incoming>) -> Result<Answer, C
             if delay > 0 {
                 tokio::time::sleep(Duration::from_millis(delay)).await;
             }
-            text(StatusCode::OK, "hello, world\n")
+            match seen.front_page_fails.load(Ordering::SeqCst) {
+                false => text(StatusCode::OK, "hello, world\n"),
+                true => text(StatusCode::INTERNAL_SERVER_ERROR, "broken\n"),
+            }
         }
         "fast" => text(StatusCode::OK, "hello, world\n"),
         "status" => match second.parse().ok().map(StatusCode::from_u16) {

@@ -304,8 +304,9 @@ struct CommonArgs {
 
     /// Who writes log entries: json, locust, none or the path of a component. Repeatable.
     ///
-    /// Options for the recorder follow its name. The lines of locust are those of
-    /// locust-telemetry, for the dashboards that read them.
+    /// Options for the recorder follow its name; `interval=10s` is how often it
+    /// gets statistics, if not as often as `--stats-interval` says. The lines of
+    /// locust are those of locust-telemetry, for the dashboards that read them.
     ///
     /// Example: --recorder json --recorder ./mine.wasm,level=2
     #[arg(long, value_name = "NAME[,KEY=VALUE…]", help_heading = "Telemetry")]

@@ -291,6 +291,7 @@ fn telemetry(read: &mut Reader<'_>, around: &Surroundings) -> (Telemetry, Vec<Re
             _ => vec![RecorderSpec {
                 source: RecorderSource::Json,
                 options: Vec::new(),
+                interval: None,
             }],
         };
         return (telemetry, recorders);
@@ -307,6 +308,10 @@ fn telemetry(read: &mut Reader<'_>, around: &Surroundings) -> (Telemetry, Vec<Re
                 Some(RecorderPart::Named(recorder)) => recorders.push(recorder),
                 Some(RecorderPart::Nobody) => nobody = true,
                 Some(RecorderPart::Option(name, value)) => match recorders.last_mut() {
+                    Some(recorder) if name == "interval" => {
+                        recorder.interval =
+                            read.parse(Key::Recorder, &part, values::recorder_interval);
+                    }
                     Some(recorder) => recorder.options.push((name, value)),
                     None => read.clash(
                         Key::Recorder,
@@ -507,14 +512,17 @@ mod tests {
         let file = RecorderSpec {
             source: RecorderSource::File("./a.wasm".into()),
             options: vec![("level".into(), "2".into()), ("to".into(), "x/y".into())],
+            interval: None,
         };
         let json = RecorderSpec {
             source: RecorderSource::Json,
             options: Vec::new(),
+            interval: None,
         };
         let locust = RecorderSpec {
             source: RecorderSource::Locust,
             options: Vec::new(),
+            interval: None,
         };
         let expected = [json, locust, file];
         let plan = resolved(&[
@@ -533,6 +541,31 @@ mod tests {
             .expect("valid")
             .plan;
         assert_eq!(plan.recorders, expected);
+    }
+
+    #[test]
+    fn a_recorder_may_have_a_stats_interval_of_its_own() {
+        let plan = resolved(&[
+            (Key::Recorder, "json,interval=10s,level=2"),
+            (Key::Recorder, "./a.wasm"),
+        ])
+        .plan;
+        assert_eq!(plan.recorders[0].interval, Some(Duration::from_secs(10)));
+        assert_eq!(
+            plan.recorders[0].options,
+            [("level".to_owned(), "2".to_owned())]
+        );
+        assert_eq!(plan.recorders[1].interval, None);
+        assert_eq!(
+            refused(&flags(&[
+                (Key::Recorder, "json,interval=10"),
+                (Key::Recorder, "./a.wasm,interval=1ms"),
+            ])),
+            [
+                "`--recorder`: expected a duration with its unit, found `interval=10`\nhint: did you mean `10s`?",
+                "`--recorder`: expected a duration of at least `100ms`, found `interval=1ms`\nhint: such as `2s`, `1m30s` or `500ms`",
+            ]
+        );
     }
 
     #[test]

@@ -109,6 +109,11 @@ pub(super) fn interval(text: &str) -> Parsed<Duration> {
     )
 }
 
+/// `interval=DURATION`, an option of a recorder that is the host's to heed.
+pub(super) fn recorder_interval(text: &str) -> Parsed<Duration> {
+    interval(text.split_once('=').map_or(text, |(_, value)| value))
+}
+
 fn at_least(text: &str, least: Duration, expected: &str) -> Parsed<Duration> {
     match duration(text)? {
         duration if duration < least => {
@@ -251,6 +256,7 @@ pub(super) fn recorder_part(text: &str) -> Parsed<RecorderPart> {
         Ok(RecorderPart::Named(RecorderSpec {
             source,
             options: Vec::new(),
+            interval: None,
         }))
     };
     match text {

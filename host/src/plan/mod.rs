@@ -175,6 +175,12 @@ pub struct RecorderSpec {
     pub source: RecorderSource,
     /// Its options, as written: `NAME,key=value`.
     pub options: Vec<(String, String)>,
+    /// How often it gets statistics, if not as often as the others.
+    #[serde(
+        serialize_with = "as_text_if_any",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub interval: Option<Duration>,
 }
 
 /// Where a recorder comes from.
@@ -191,6 +197,13 @@ pub enum RecorderSource {
 
 fn as_text<S: serde::Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&crate::units::Pretty(*value))
+}
+
+fn as_text_if_any<S: serde::Serializer>(
+    value: &Option<Duration>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&crate::units::Pretty(value.unwrap_or_default()))
 }
 
 fn as_str<S: serde::Serializer>(value: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {

@@ -2,10 +2,22 @@
 
 use std::borrow::Cow;
 
-/// Checks that an entry is one JSON object and returns it as one line. Says
-/// what is wrong with any other.
+use crate::units::Bytes;
+
+/// How long an entry may be, in bytes. No consumer takes a line of more.
+pub(super) const LONGEST: usize = 1 << 20;
+
+/// Checks that an entry is one JSON object of at most [`LONGEST`] bytes and
+/// returns it as one line. Says what is wrong with any other.
 pub(super) fn check(entry: &str) -> Result<Cow<'_, str>, String> {
     let entry = entry.trim();
+    if entry.len() > LONGEST {
+        return Err(format!(
+            "it has {}, and {} is the most",
+            Bytes(entry.len() as u64),
+            Bytes(LONGEST as u64)
+        ));
+    }
     serde_json::from_str::<serde::de::IgnoredAny>(entry).map_err(|error| error.to_string())?;
     if !entry.starts_with('{') {
         return Err("it is not an object".to_owned());
@@ -39,6 +51,15 @@ mod tests {
         assert!(!line.contains(['\n', '\r']), "{line}");
         let value: serde_json::Value = serde_json::from_str(&line).expect("valid");
         assert_eq!(value, serde_json::json!({"a": 1, "b": "x\ny"}));
+    }
+
+    #[test]
+    fn an_entry_may_have_a_mebibyte_and_no_more() {
+        let frame = r#"{"a":""}"#.len();
+        let entry = |bytes: usize| format!(r#"{{"a":"{}"}}"#, "x".repeat(bytes - frame));
+        assert!(check(&entry(LONGEST)).is_ok());
+        let refused = check(&entry(LONGEST + 1)).expect_err("too long");
+        assert_eq!(refused, "it has 1.0 MiB, and 1.0 MiB is the most");
     }
 
     #[test]

@@ -16,6 +16,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::Duration;
 
 use crate::event::{Event, EventKind, Interests};
 
@@ -60,14 +61,38 @@ impl Feed {
         self.0.wanted.load(Ordering::Relaxed) & interests.0 != 0
     }
 
+    /// Whether any recorder wants statistics at this interval.
+    pub fn wants_stats(&self, interval: Duration) -> bool {
+        let mut queues = self.0.queues.iter();
+        queues.any(|queue| queue.stats_interval == interval && queue.accepts(Interests::STATS))
+    }
+
+    /// The intervals at which recorders get statistics, each once.
+    pub fn stats_intervals(&self) -> Vec<Duration> {
+        let mut intervals: Vec<_> = self.0.queues.iter().map(|q| q.stats_interval).collect();
+        intervals.sort();
+        intervals.dedup();
+        intervals
+    }
+
     /// Hands an event to every recorder that wants it. Never blocks.
     pub fn publish(&self, event: Event) {
+        self.publish_to(event, |_| true);
+    }
+
+    /// Hands an event to those that want it of the recorders with this stats
+    /// interval: statistics, and what holds them. Never blocks.
+    pub fn publish_at(&self, interval: Duration, event: Event) {
+        self.publish_to(event, |queue| queue.stats_interval == interval);
+    }
+
+    fn publish_to(&self, event: Event, whom: impl Fn(&Queue) -> bool) {
         let interest = event.kind.interest();
         let mut queues = self
             .0
             .queues
             .iter()
-            .filter(|queue| queue.accepts(interest))
+            .filter(|queue| queue.accepts(interest) && whom(queue))
             .peekable();
         while let Some(queue) = queues.next() {
             if queues.peek().is_none() {
@@ -120,6 +145,8 @@ enum Message {
 #[derive(Debug)]
 pub(super) struct Queue {
     sender: mpsc::Sender<Message>,
+    /// How often the recorder gets statistics.
+    stats_interval: Duration,
     /// What the recorder wants, with [`Queue::IN_USE`].
     interests: AtomicU32,
     measurements: AtomicUsize,
@@ -134,10 +161,11 @@ impl Queue {
     /// Set while the recorder takes part in the run. No interest uses the bit.
     const IN_USE: u32 = 1 << 31;
 
-    pub(super) fn new() -> (Arc<Self>, Inbox) {
+    pub(super) fn new(stats_interval: Duration) -> (Arc<Self>, Inbox) {
         let (sender, receiver) = mpsc::channel();
         let queue = Arc::new(Self {
             sender,
+            stats_interval,
             interests: AtomicU32::new(0),
             measurements: AtomicUsize::new(0),
             aggregates: AtomicUsize::new(0),
@@ -284,10 +312,10 @@ pub(super) fn gap_before(event: &Event, dropped: u64) -> Event {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::event::{Check, Origin, SystemUsage};
+    use crate::event::{Check, Origin, Stats, SystemUsage};
+
+    const INTERVAL: Duration = Duration::from_secs(2);
 
     pub(crate) fn event(kind: EventKind) -> Event {
         Event {
@@ -316,7 +344,7 @@ pub(super) mod tests {
     }
 
     fn feed(interests: Interests) -> (Feed, Arc<Queue>, Inbox) {
-        let (queue, inbox) = Queue::new();
+        let (queue, inbox) = Queue::new(INTERVAL);
         let feed = Feed::new(vec![queue.clone()]);
         feed.set_interests(&queue, Some(interests));
         (feed, queue, inbox)
@@ -354,8 +382,8 @@ pub(super) mod tests {
 
     #[test]
     fn each_recorder_gets_its_own() {
-        let (first, first_inbox) = Queue::new();
-        let (second, second_inbox) = Queue::new();
+        let (first, first_inbox) = Queue::new(INTERVAL);
+        let (second, second_inbox) = Queue::new(INTERVAL);
         let feed = Feed::new(vec![first.clone(), second.clone()]);
         feed.set_interests(&first, Some(Interests::CHECKS));
         feed.set_interests(&second, Some(Interests::CHECKS.with(Interests::SYSTEM)));
@@ -363,6 +391,28 @@ pub(super) mod tests {
         feed.publish(system());
         assert_eq!(taken(&first_inbox).len(), 1);
         assert_eq!(taken(&second_inbox).len(), 2);
+    }
+
+    #[test]
+    fn statistics_go_to_those_who_have_the_interval() {
+        let own = Duration::from_secs(10);
+        let (first, first_inbox) = Queue::new(INTERVAL);
+        let (second, second_inbox) = Queue::new(own);
+        let (third, third_inbox) = Queue::new(own);
+        let feed = Feed::new(vec![first.clone(), second.clone(), third.clone()]);
+        feed.set_interests(&first, Some(Interests::STATS));
+        feed.set_interests(&second, Some(Interests::STATS));
+        feed.set_interests(&third, Some(Interests::SYSTEM));
+        assert_eq!(feed.stats_intervals(), [INTERVAL, own]);
+        assert!(feed.wants_stats(own));
+        assert!(!feed.wants_stats(Duration::from_secs(3)));
+        feed.publish_at(own, event(EventKind::Stats(Arc::new(Stats::default()))));
+        feed.publish(event(EventKind::RunStarted));
+        assert_eq!(taken(&first_inbox).len(), 1);
+        assert_eq!(taken(&second_inbox).len(), 2);
+        assert_eq!(taken(&third_inbox).len(), 1);
+        feed.set_interests(&second, None);
+        assert!(!feed.wants_stats(own));
     }
 
     #[test]

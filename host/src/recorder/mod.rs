@@ -97,7 +97,7 @@ pub struct RunInfo {
     pub scenarios: Vec<Arc<str>>,
     /// The tags on the whole run.
     pub tags: Vec<Tag>,
-    /// How often the aggregates come.
+    /// How often the recorder that reads this gets statistics.
     pub stats_interval: Duration,
     /// The resolved plan, as one JSON object.
     pub plan: String,
@@ -126,6 +126,8 @@ pub struct Setup {
     pub sink: Box<dyn Sink>,
     /// What the user set for it.
     pub options: Vec<(String, String)>,
+    /// How often it gets statistics, if not as often as the run has them.
+    pub stats_interval: Option<Duration>,
 }
 
 impl fmt::Debug for Setup {
@@ -144,13 +146,18 @@ pub struct RecorderOutcome {
     pub name: String,
     /// Log entries that reached the sink.
     pub entries_written: u64,
-    /// Log entries that were no JSON object, and were left out.
+    /// Log entries that were no JSON object or longer than 1 MiB, and were left
+    /// out.
     pub entries_invalid: u64,
+    /// The first of these, shortened, and what is wrong with it.
+    pub first_invalid: Option<String>,
     /// Log entries that the sink did not take.
     pub entries_lost: u64,
     /// Events that the recorder did not get, or failed to handle, before it was
     /// left out.
     pub events_dropped: u64,
+    /// How often it started afresh after a failure.
+    pub restarts: u32,
     /// Why it was left out of the rest of the run, or how it failed last.
     pub failure: Option<String>,
 }

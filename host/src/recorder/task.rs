@@ -1,17 +1,23 @@
 //! The threads of the recorders.
 //!
 //! Each recorder has an OS thread, so that neither a slow recorder nor a
-//! blocked sink is felt by anyone else. What a thread does with a batch:
+//! blocked sink is felt by anyone else; where a thread has a priority of its
+//! own, it is a low one, so that recorders take from the load no core that it
+//! needs. What a thread does with a batch:
 //!
 //! | the recorder | then |
 //! |---|---|
 //! | returns entries | they are checked and written, a line each |
+//! | returns an entry that is no JSON object, or is too long | the entry is left out and counted; the recorder goes on, since what it holds is sound and would be lost |
 //! | fails | it starts afresh, and gets the batch again without the single measurements, which are counted as dropped |
 //! | fails with that too | it starts afresh, and the batch is counted as dropped |
 //! | has no restart left, or its sink fails | it is left out of the rest of the run |
+//!
+//! A failure is told when it happens, unless it is the last one over again, and
+//! at the end.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -28,6 +34,11 @@ const BATCH: usize = 512;
 /// How long a recorder that has caught up waits before it takes the next single
 /// measurements, so that not each of them wakes its thread.
 const LINGER: Duration = Duration::from_millis(5);
+
+/// The priority of a recorder's thread, from -20 to 19, the load's being 0: on
+/// a core that both want it gets a thirtieth.
+#[cfg(target_os = "linux")]
+const PRIORITY: i32 = 15;
 
 /// How often a recorder starts afresh after a failure.
 const RESTARTS: u32 = 3;
@@ -47,18 +58,24 @@ impl Recorders {
     ///
     /// If one of them refuses or fails to start.
     pub fn start(setups: Vec<Setup>, run: &RunInfo) -> Result<(Self, Feed), Error> {
-        let (queues, inboxes): (Vec<_>, Vec<_>) = setups.iter().map(|_| Queue::new()).unzip();
+        let interval = |setup: &Setup| setup.stats_interval.unwrap_or(run.stats_interval);
+        let (queues, inboxes): (Vec<_>, Vec<_>) = setups
+            .iter()
+            .map(|setup| Queue::new(interval(setup)))
+            .unzip();
         let feed = Feed::new(queues.clone());
         let mut recorders = Self { tasks: Vec::new() };
         let mut starting = Vec::new();
         for ((setup, queue), inbox) in setups.into_iter().zip(queues).zip(inboxes) {
             let tally = Arc::new(Tally::default());
+            let stats_interval = interval(&setup);
             let worker = Worker {
                 name: setup.name.clone(),
                 recorder: setup.recorder,
                 sink: setup.sink,
                 run: RunInfo {
                     options: setup.options,
+                    stats_interval,
                     ..run.clone()
                 },
                 feed: feed.clone(),
@@ -72,6 +89,7 @@ impl Recorders {
             let thread = thread::Builder::new()
                 .name(format!("recorder-{}", setup.name))
                 .spawn(move || {
+                    give_way();
                     worker.run(&started);
                     drop(done);
                 })
@@ -147,8 +165,12 @@ impl Task {
         if let Err(mpsc::RecvTimeoutError::Timeout) = self.is_done.recv_timeout(left) {
             self.tally.abandoned.store(true, Ordering::Relaxed);
             unhandled = self.queue.waiting() + self.tally.in_hand.load(Ordering::Relaxed);
-            self.tally
-                .fail(format!("it did not finish within {}", Pretty(patience)));
+            let before = self.tally.last_failure();
+            self.tally.fail(format!(
+                "it did not finish within {}{}",
+                Pretty(patience),
+                before.map_or_else(String::new, |before| format!("; before that: {before}"))
+            ));
         } else if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
@@ -157,14 +179,15 @@ impl Task {
         }
         let tally = &self.tally;
         let entries_written = tally.written.load(Ordering::Relaxed);
-        let failure = tally.failure.lock().unwrap_or_else(PoisonError::into_inner);
         RecorderOutcome {
             name: self.name.clone(),
             entries_written,
             entries_invalid: tally.invalid.load(Ordering::Relaxed),
+            first_invalid: tally.first_invalid.get().cloned(),
+            restarts: tally.restarts.load(Ordering::Relaxed),
             entries_lost: tally.valid.load(Ordering::Relaxed) - entries_written,
             events_dropped: self.queue.dropped() + unhandled,
-            failure: failure.clone(),
+            failure: tally.last_failure(),
         }
     }
 }
@@ -176,6 +199,8 @@ struct Tally {
     valid: AtomicU64,
     written: AtomicU64,
     invalid: AtomicU64,
+    first_invalid: OnceLock<String>,
+    restarts: AtomicU32,
     /// Events the recorder is handling now.
     in_hand: AtomicU64,
     failure: Mutex<Option<String>>,
@@ -185,9 +210,26 @@ struct Tally {
 }
 
 impl Tally {
-    fn fail(&self, failure: String) {
-        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
+    fn last_failure(&self) -> Option<String> {
+        let last = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        last.clone()
     }
+
+    /// Keeps a failure. Whether it is another one than the last.
+    fn fail(&self, failure: String) -> bool {
+        let mut last = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_news = last.as_ref() != Some(&failure);
+        *last = Some(failure);
+        is_news
+    }
+}
+
+/// Lets this thread wait where others need the core. A thread that may not say
+/// so keeps the priority that it has.
+fn give_way() {
+    // Elsewhere this is the priority of the whole process.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::setpriority_process(None, PRIORITY);
 }
 
 /// What a recorder's thread owns.
@@ -305,12 +347,14 @@ impl Worker {
                     "a recorder failed too often and is left out of the rest of the run",
                 );
                 self.tally
-                    .fail(format!("{error} (after {RESTARTS} restarts)"));
+                    .fail(format!("{error}; it was left out of the rest of the run"));
                 return Err(LeftOut);
             }
             self.restarts -= 1;
-            tracing::warn!(recorder = self.name, %error, "a recorder failed and starts afresh");
-            self.tally.fail(error.to_string());
+            self.tally.restarts.fetch_add(1, Ordering::Relaxed);
+            if self.tally.fail(error.to_string()) {
+                tracing::warn!(recorder = self.name, %error, "a recorder failed and starts afresh");
+            }
             match self.recorder.start(&self.run) {
                 Ok(interests) => {
                     self.feed.set_interests(&self.queue, Some(interests));
@@ -329,14 +373,17 @@ impl Worker {
                 Ok(line) => lines.push(line),
                 Err(reason) => {
                     if self.tally.invalid.fetch_add(1, Ordering::Relaxed) == 0 {
-                        let start: String = text.chars().take(80).collect();
+                        let start: String = text.chars().take(40).collect();
                         tracing::warn!(
                             recorder = self.name,
                             reason,
                             start,
-                            "a recorder returned a log entry that is not a JSON object; \
+                            "a recorder returned a log entry that cannot be written; \
                              further ones are only counted",
                         );
+                        let first = format!("`{start}`: {reason}");
+                        // Set by this thread alone, and once.
+                        let _ = self.tally.first_invalid.set(first);
                     }
                 }
             }
@@ -496,6 +543,7 @@ mod tests {
             recorder: Box::new(recorder),
             sink: Box::new(sink),
             options: Vec::new(),
+            stats_interval: None,
         };
         Recorders::start(vec![setup], &run_info())
     }
@@ -679,7 +727,30 @@ mod tests {
         assert_eq!(outcome.events_dropped, 2);
         assert_eq!(queue.waiting(), 0);
         let failure = outcome.failure.expect("it failed");
-        assert_eq!(failure, "it stopped: unreachable (after 3 restarts)");
+        assert_eq!(
+            failure,
+            "it stopped: unreachable; it was left out of the rest of the run"
+        );
+        assert_eq!(outcome.restarts, RESTARTS);
+    }
+
+    #[test]
+    fn a_recorder_that_refuses_to_start_again_is_left_out() {
+        let mut once = true;
+        let mut refusing = one_each();
+        refusing.start = Box::new(move || match std::mem::take(&mut once) {
+            true => Ok(Interests::CHECKS),
+            false => Err(RecorderError::Refused("not twice".to_owned())),
+        });
+        refusing.handle = Box::new(|_| trap());
+        let (recorders, feed) = start(refusing, Page::default());
+        feed.publish(check(1));
+        let outcome = finish(recorders);
+        assert_eq!((outcome.events_dropped, outcome.restarts), (1, RESTARTS));
+        assert_eq!(
+            outcome.failure.as_deref(),
+            Some("it refused to start: not twice; it was left out of the rest of the run")
+        );
     }
 
     #[test]
@@ -752,6 +823,13 @@ mod tests {
         feed.publish(event(EventKind::RunStarted));
         let outcome = finish(recorders);
         assert_eq!((outcome.entries_written, outcome.entries_invalid), (3, 3));
+        let first = outcome.first_invalid.as_deref();
+        assert_eq!(
+            first,
+            Some("`{broken`: key must be a string at line 1 column 2")
+        );
+        // What it holds is sound.
+        assert_eq!((outcome.restarts, &outcome.failure), (0, &None));
         assert_eq!(
             page.lines(),
             [r#"{"a":1}"#, r#"{ "b":2}"#, r#"{"e":"finish"}"#]

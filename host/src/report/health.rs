@@ -1,6 +1,8 @@
 //! Whether the figures of a run can be trusted: a generator that is short of
 //! something measures itself and not the server.
 
+use std::time::Duration;
+
 use super::text::{count, counted, number, percent, time};
 use crate::error::ExitCode;
 use crate::event::StopReason;
@@ -12,6 +14,11 @@ use crate::run::{Health, Outcome};
 const CPU_LIMIT: f64 = 0.8;
 /// Above this share of all the machine's cores, whatever runs waits.
 const MACHINE_CPU_LIMIT: f64 = 90.0;
+/// Above this share of time in which a VUs' thread ran late by 50 ms or more,
+/// one time in a hundred is wrong by as much.
+const LATE_LIMIT: f64 = 0.01;
+/// Above this share of the machine's time that its own host took from it.
+const STEAL_LIMIT: f64 = 10.0;
 /// An iteration that starts so much later than it was due, in milliseconds.
 const LAG_LIMIT_MS: f64 = 10.0;
 
@@ -72,6 +79,24 @@ fn figure_doubts(outcome: &Outcome) -> Vec<String> {
             percent((health.machine_cpu_max_percent / 100.0).min(1.0)),
         ));
     }
+    if health.scheduler_late_share > LATE_LIMIT {
+        doubts.push(format!(
+            "the threads that play VUs ran late by up to {}, for {} % of the time: times include \
+             waiting for them; use fewer VUs or more cores",
+            time(millis(health.scheduler_lag_max)),
+            percent(health.scheduler_late_share.min(1.0)),
+        ));
+    }
+    if let Some(steal) = health
+        .steal_max_percent
+        .filter(|steal| *steal > STEAL_LIMIT)
+    {
+        doubts.push(format!(
+            "this machine's own host took up to {} % of its time from it: times include waiting \
+             for it",
+            percent((steal / 100.0).min(1.0)),
+        ));
+    }
     let lag = iterations.lag.quantiles[1];
     if lag > LAG_LIMIT_MS {
         doubts.push(format!(
@@ -102,13 +127,21 @@ fn telemetry_doubts(recorders: &[RecorderOutcome]) -> Vec<String> {
         let name = super::text::clean(&recorder.name);
         if let Some(failure) = &recorder.failure {
             let failure = super::text::clean(failure);
-            doubts.push(format!("the recorder `{name}` failed: {failure}"));
+            let restarts = match recorder.restarts {
+                0 => String::new(),
+                1 => " (started afresh once)".to_owned(),
+                restarts => format!(" (started afresh {restarts} times)"),
+            };
+            doubts.push(format!("the recorder `{name}` failed{restarts}: {failure}"));
         }
         if recorder.events_dropped > 0 {
-            doubts.push(format!(
-                "the recorder `{name}` was too slow: its telemetry lacks {}",
-                counted(recorder.events_dropped, "event", "events")
-            ));
+            let lacks = counted(recorder.events_dropped, "event", "events");
+            doubts.push(match recorder.failure {
+                None => {
+                    format!("the recorder `{name}` was too slow: its telemetry lacks {lacks}")
+                }
+                Some(_) => format!("the telemetry of the recorder `{name}` lacks {lacks}"),
+            });
         }
         if recorder.entries_lost > 0 {
             doubts.push(format!(
@@ -117,19 +150,19 @@ fn telemetry_doubts(recorders: &[RecorderOutcome]) -> Vec<String> {
             ));
         }
         if recorder.entries_invalid > 0 {
+            let first = recorder.first_invalid.as_deref().unwrap_or_default();
             doubts.push(format!(
-                "the recorder `{name}` wrote {} that are no JSON objects: they were left out",
-                counted(recorder.entries_invalid, "log entry", "log entries")
+                "{} of the recorder `{name}` had to be left out, the first of them {}",
+                counted(recorder.entries_invalid, "log entry", "log entries"),
+                super::text::clean(first)
             ));
         }
     }
     doubts
 }
 
-/// Whether there is a sample of what the process used. A run can be over
-/// before the first one.
-pub(super) fn is_observed(health: &Health) -> bool {
-    health.memory_max_bytes > 0
+fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
 }
 
 /// What the generator used, in a line's worth of words each.
@@ -137,7 +170,7 @@ pub(super) fn uses(outcome: &Outcome) -> Vec<String> {
     let health = &outcome.health;
     let share = |cpu| number(cpu_share(health, cpu) * 100.0);
     let mut uses = Vec::new();
-    if is_observed(health) {
+    if health.cpu_is_known {
         uses.extend([
             format!(
                 "CPU {} % of {}, at most {} %",
@@ -149,14 +182,29 @@ pub(super) fn uses(outcome: &Outcome) -> Vec<String> {
                 "machine at most {} %",
                 number(health.machine_cpu_max_percent)
             ),
-            format!(
-                "memory at most {}",
-                crate::units::Bytes(health.memory_max_bytes)
-            ),
         ]);
+        uses.extend(
+            health
+                .steal_max_percent
+                .filter(|steal| *steal > 0.0)
+                .map(|steal| format!("stolen from it at most {} %", number(steal))),
+        );
     }
+    if health.memory_max_bytes > 0 {
+        uses.push(format!(
+            "memory at most {}",
+            crate::units::Bytes(health.memory_max_bytes)
+        ));
+    }
+    if !health.scheduler_lag_max.is_zero() {
+        uses.push(format!(
+            "scheduler lag at most {}",
+            time(millis(health.scheduler_lag_max))
+        ));
+    }
+    // Where a VU starts its next iteration when the last one ends, there is none.
     let lag = &outcome.summary.stats.total.iterations.lag;
-    if lag.count > 0 {
+    if lag.max > 0.0 {
         uses.push(format!("iteration lag p95 {}", time(lag.quantiles[1])));
     }
     if health.open_files_max > 0 {

@@ -83,6 +83,8 @@ pub fn summary(outcome: &Outcome) -> Value {
     let total = &summary.stats.total;
     let health = &outcome.health;
     let doubts = doubts(outcome);
+    // A run can be too short to tell.
+    let known = |percent: f64| health.cpu_is_known.then_some(percent);
     json!({
         "schema_version": SCHEMA_VERSION,
         "run": {
@@ -106,14 +108,17 @@ pub fn summary(outcome: &Outcome) -> Value {
         "iterations": iterations(&total.iterations),
         "thresholds": thresholds(outcome),
         "health": {
-            "cpu_mean_percent": health.cpu_mean_percent,
-            "cpu_max_percent": health.cpu_max_percent,
+            "cpu_mean_percent": known(health.cpu_mean_percent),
+            "cpu_max_percent": known(health.cpu_max_percent),
             "cores": health.cores,
-            "machine_cpu_max_percent": health.machine_cpu_max_percent,
+            "machine_cpu_max_percent": known(health.machine_cpu_max_percent),
+            "steal_max_percent": health.steal_max_percent,
+            "scheduler_lag_max_ms": health.scheduler_lag_max.as_secs_f64() * 1e3,
+            "scheduler_late_share": health.scheduler_late_share,
             "memory_max_bytes": health.memory_max_bytes,
             "threads": health.threads,
             "open_files_max": health.open_files_max,
-            "trusted": doubts.is_empty(),
+            "trusted": health.cpu_is_known && doubts.is_empty(),
             "doubts": doubts.iter().map(|doubt| &doubt.text).collect::<Vec<_>>(),
         },
         "telemetry": telemetry(outcome),
@@ -248,8 +253,10 @@ fn telemetry(outcome: &Outcome) -> Value {
                 "name": row.name,
                 "entries_written": row.entries_written,
                 "entries_invalid": row.entries_invalid,
+                "first_invalid": row.first_invalid,
                 "entries_lost": row.entries_lost,
                 "events_dropped": row.events_dropped,
+                "restarts": row.restarts,
                 "failure": row.failure,
             })
         })

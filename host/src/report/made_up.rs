@@ -72,10 +72,14 @@ fn outcome(plan: Plan, total: &Snapshot, duration: Duration, exit_code: ExitCode
         exit_code,
         duration_histogram: total.all_requests().duration,
         health: Health {
+            cpu_is_known: true,
             cpu_mean_percent: 61.3,
             cpu_max_percent: 88.0,
             cores: 2,
             machine_cpu_max_percent: 57.5,
+            steal_max_percent: Some(0.0),
+            scheduler_lag_max: Duration::from_micros(2_310),
+            scheduler_late_share: 0.0,
             memory_max_bytes: 47_316_992,
             threads: 2,
             open_files_max: 73,
@@ -84,8 +88,10 @@ fn outcome(plan: Plan, total: &Snapshot, duration: Duration, exit_code: ExitCode
             name: "json".to_owned(),
             entries_written: 214,
             entries_invalid: 0,
+            first_invalid: None,
             entries_lost: 0,
             events_dropped: 0,
+            restarts: 0,
             failure: None,
         }],
         warnings: Vec::new(),
@@ -291,13 +297,18 @@ pub(super) fn trouble() -> Outcome {
     outcome.summary.reason = StopReason::Aborted("the shop is on fire".into());
     outcome.health.cpu_max_percent = 199.2;
     outcome.health.machine_cpu_max_percent = 100.0;
+    outcome.health.steal_max_percent = Some(12.5);
+    outcome.health.scheduler_lag_max = Duration::from_millis(312);
+    outcome.health.scheduler_late_share = 0.042;
     outcome.telemetry.push(RecorderOutcome {
         name: "./recorders/misrecord.wasm".to_owned(),
         entries_written: 3,
         entries_invalid: 2,
+        first_invalid: Some("`[1]`: it is not an object".to_owned()),
         entries_lost: 1,
         events_dropped: 40_213,
-        failure: Some("trapped: unreachable".to_owned()),
+        restarts: 1,
+        failure: Some("it stopped: unreachable".to_owned()),
     });
     outcome.warnings = vec![
         "more than 1,000 request names: 5,231 requests are counted under `(other)`; name requests that hold an id"

@@ -4,7 +4,7 @@
 //! why; can the figures be trusted; then what was slow or failed, and where;
 //! last the details. No line is wider than asked for.
 
-use super::health::{About, doubts, is_observed, uses};
+use super::health::{About, doubts, uses};
 use super::table::{Row, Table};
 use super::text::{
     clean, count, counted, date_and_time, number, percent, percent_of, shorten_end, shorten_middle,
@@ -199,7 +199,7 @@ impl Page {
     fn health(&mut self, outcome: &Outcome) {
         let doubts = doubts(outcome);
         if doubts.is_empty() {
-            self.title(if is_observed(&outcome.health) {
+            self.title(if outcome.health.cpu_is_known {
                 "Load generator: fine, the figures can be trusted"
             } else {
                 "Load generator: the run was too short to see what it used"

@@ -15,10 +15,12 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval_at};
+use tokio::time::sleep_until;
 use uuid::Uuid;
 
+use super::cadence::{Cadence, Ticks};
 use super::engine::{self, Command, Report, Shared};
+use super::pulse::Lag;
 use super::{Health, Live, Outcome, Phase, Setup, Stop};
 use crate::error::{Error, ExitCode, Problem};
 use crate::event::{EventKind, Interests, RunSummary, Stats, StopReason, SystemUsage};
@@ -57,6 +59,11 @@ pub fn run<S: Script>(setup: Setup<S>) -> Result<Outcome, Error> {
     } = setup;
     let run_id = Uuid::now_v7().to_string();
     let (recorders, feed) = Recorders::start(recorders, &run_info(&plan, &run_id))?;
+    let mut intervals = feed.stats_intervals();
+    // The run's own comes first, whether a recorder has it or not: it is the
+    // one at which thresholds are judged.
+    intervals.retain(|interval| *interval != plan.stats_interval);
+    intervals.insert(0, plan.stats_interval);
     let context = Arc::new(RunContext::new(plan.clone(), NODE.into(), feed));
     let names = Names::new(plan.limits.names);
     let shared = Arc::new(Shared {
@@ -82,15 +89,20 @@ pub fn run<S: Script>(setup: Setup<S>) -> Result<Outcome, Error> {
         reports,
         stop,
         live,
-        interval: Snapshot::default(),
+        cadences: intervals
+            .into_iter()
+            .map(|interval| Cadence::new(began, interval))
+            .collect(),
+        looks: Ticks::new(began, LOOK),
+        samples: Ticks::new(began, plan.system_interval),
         recent: Snapshot::default(),
         total: Snapshot::default(),
-        interval_began: began,
         recent_began: began,
         started: began,
         verdicts: Vec::new(),
         sampler: Sampler::new(),
         shortage: Watch::new(),
+        lag: Lag::default(),
         health: HealthWatch::new(threads.max(1)),
         never_started: 0,
         schedules: Arc::new([]),
@@ -184,17 +196,22 @@ struct Conductor<S: Script> {
     reports: UnboundedReceiver<(usize, Report)>,
     stop: watch::Receiver<Stop>,
     live: watch::Sender<Live>,
-    /// Since the last statistics, since the last look, and since the start.
-    interval: Snapshot,
+    /// The stats intervals, the run's own first, each with what was measured
+    /// since its last statistics.
+    cadences: Vec<Cadence>,
+    looks: Ticks,
+    samples: Ticks,
+    /// What was measured since the last look, and since the start.
     recent: Snapshot,
     total: Snapshot,
-    interval_began: Instant,
     recent_began: Instant,
     /// When iterations began to start.
     started: Instant,
     verdicts: Vec<Verdict>,
     sampler: Sampler,
     shortage: Watch,
+    /// How late the VUs' threads ran since the last sample.
+    lag: Lag,
     health: HealthWatch,
     never_started: u32,
     /// By scenario, once the run has started.
@@ -286,10 +303,17 @@ impl<S: Script> Conductor<S> {
     }
 
     fn start(&mut self) {
+        // What making the VUs took is no part of the run.
+        self.sampler = Sampler::new();
         let clock = self.context.start_clock();
         self.started = clock.started();
-        (self.interval_began, self.recent_began) = (self.started, self.started);
+        self.recent_began = self.started;
         let plan = &self.context.plan;
+        for cadence in &mut self.cadences {
+            cadence.start(self.started);
+        }
+        self.looks = Ticks::new(self.started, LOOK.min(plan.stats_interval));
+        self.samples = Ticks::new(self.started, plan.system_interval);
         let schedules: Arc<[Schedule]> = plan
             .scenarios
             .iter()
@@ -395,33 +419,52 @@ impl<S: Script> Conductor<S> {
     /// Keeps looking, reporting and sampling until `event` comes, or until
     /// every thread has finished: then `None`.
     async fn until<T>(&mut self, event: impl Future<Output = T>) -> Option<T> {
-        let plan = self.context.plan.clone();
-        let every = |period: Duration| {
-            let mut interval = interval_at((Instant::now() + period).into(), period);
-            interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            interval
-        };
-        let mut looks = every(LOOK.min(plan.stats_interval));
-        let mut statistics = every(plan.stats_interval);
-        let mut samples = every(plan.system_interval);
         let mut event = std::pin::pin!(event);
         while self.crew.iter().any(|hand| !hand.finished) {
+            let due = self.due();
             tokio::select! {
                 biased;
                 event = &mut event => return Some(event),
                 Some((index, report)) = self.reports.recv() => self.take_in(index, report),
-                _ = statistics.tick() => {
-                    self.collect().await;
-                    self.report_stats();
-                }
-                _ = looks.tick() => {
-                    self.collect().await;
-                    self.show();
-                }
-                _ = samples.tick() => self.sample(),
+                () = sleep_until(due.into()) => self.keep_time().await,
             }
         }
         None
+    }
+
+    /// When the next tick is due.
+    fn due(&self) -> Instant {
+        self.cadences
+            .iter()
+            .map(|cadence| cadence.ticks.due())
+            .fold(self.looks.due().min(self.samples.due()), Instant::min)
+    }
+
+    /// Does what is due now, with one look at the threads for all of it.
+    async fn keep_time(&mut self) {
+        let now = Instant::now();
+        let reports: Vec<_> = self
+            .cadences
+            .iter_mut()
+            .map(|cadence| cadence.ticks.pass(now))
+            .collect();
+        let (look, sample) = (self.looks.pass(now), self.samples.pass(now));
+        self.collect().await;
+        let now = Instant::now();
+        for (number, is_due) in reports.iter().enumerate() {
+            if *is_due {
+                self.report_stats(number, now);
+            }
+        }
+        if reports[0] {
+            self.judge(now);
+        }
+        if look {
+            self.show();
+        }
+        if sample {
+            self.sample();
+        }
     }
 
     /// Asks every thread for what it measured, and merges it.
@@ -439,6 +482,8 @@ impl<S: Script> Conductor<S> {
             // nothing more.
             self.take_in(index, report);
         }
+        let own = shard::with(Shard::take);
+        self.merge(&own);
     }
 
     /// The next report. A thread that ends without its last one has panicked,
@@ -455,12 +500,17 @@ impl<S: Script> Conductor<S> {
 
     fn take_in(&mut self, index: usize, report: Report) {
         match report {
-            Report::Taken(snapshot) => self.merge(&snapshot),
+            Report::Taken { measured, lag } => {
+                self.merge(&measured);
+                self.lag.merge(lag);
+            }
             Report::Finished {
                 rest,
+                lag,
                 never_started,
             } => {
                 self.merge(&rest);
+                self.lag.merge(lag);
                 self.never_started += never_started;
                 self.join(index);
             }
@@ -479,29 +529,28 @@ impl<S: Script> Conductor<S> {
     }
 
     fn merge(&mut self, snapshot: &Snapshot) {
-        self.interval.merge(snapshot);
+        for cadence in &mut self.cadences {
+            cadence.measured.merge(snapshot);
+        }
         self.recent.merge(snapshot);
         self.total.merge(snapshot);
     }
 
-    /// Judges the thresholds, and reports statistics to whoever asked.
-    fn report_stats(&mut self) {
-        let own = shard::with(Shard::take);
-        self.merge(&own);
-        let now = Instant::now();
-        let stats = self.stats(now);
-        self.interval = Snapshot::default();
-        self.interval_began = now;
-        if self.context.feed.wants(Interests::STATS) {
-            self.context.publish(EventKind::Stats(stats));
+    /// Ends an interval, and reports its statistics to whoever asked for them.
+    fn report_stats(&mut self, number: usize, now: Instant) {
+        let interval = self.cadences[number].interval;
+        if self.context.feed.wants_stats(interval) {
+            let stats = self.stats(&self.cadences[number], now);
+            self.context.publish_at(interval, EventKind::Stats(stats));
         }
-        self.judge(now);
+        self.cadences[number].measured = Snapshot::default();
+        self.cadences[number].began = now;
     }
 
-    fn stats(&self, now: Instant) -> Arc<Stats> {
+    fn stats(&self, cadence: &Cadence, now: Instant) -> Arc<Stats> {
         Arc::new(Stats {
             vus: self.shared.running.load(Ordering::Relaxed),
-            interval: self.interval.window(now - self.interval_began),
+            interval: cadence.measured.window(now - cadence.began),
             total: self.total.window(now - self.started),
             complete: true,
         })
@@ -573,13 +622,22 @@ impl<S: Script> Conductor<S> {
 
     /// Looks at what the process uses, and warns if it runs short.
     fn sample(&mut self) {
-        let mut usage = self.sampler.sample();
+        let lag = std::mem::take(&mut self.lag);
+        let mut usage = SystemUsage {
+            scheduler_lag_ms: lag.max.as_secs_f64() * 1e3,
+            ..self.sampler.sample()
+        };
         // What the threads told at the last look.
         for series in self.total.requests.values() {
             usage.requests_sent_bytes += series.sent_bytes;
             usage.requests_received_bytes += series.received_bytes;
         }
-        self.health.take_in(&usage);
+        let cpu_is_known = self.sampler.knows_cpu();
+        self.health.take_in(&usage, cpu_is_known, lag);
+        if !cpu_is_known {
+            // Nobody is told of figures that were not measured.
+            return;
+        }
         if self.context.feed.wants(Interests::SYSTEM) {
             self.context.publish(EventKind::System(usage));
         }
@@ -614,9 +672,14 @@ impl<S: Script> Conductor<S> {
         // After the last requests, which it counts.
         self.sample();
         let now = Instant::now();
-        let stats = self.stats(now);
-        if self.context.feed.wants(Interests::STATS) {
-            self.context.publish(EventKind::Stats(stats.clone()));
+        let last: Vec<_> = self
+            .cadences
+            .iter()
+            .map(|cadence| (cadence.interval, self.stats(cadence, now)))
+            .collect();
+        for (interval, stats) in &last {
+            self.context
+                .publish_at(*interval, EventKind::Stats(stats.clone()));
         }
         self.judge(now);
         let vus = self.context.plan.max_vus();
@@ -631,11 +694,17 @@ impl<S: Script> Conductor<S> {
             passed: exit_code == ExitCode::Passed,
             exit_code: exit_code as u8,
             reason: reason.clone(),
-            stats,
+            stats: last[0].1.clone(),
             thresholds: self.verdicts,
         };
-        self.context
-            .publish(EventKind::RunFinished(Arc::new(summary.clone())));
+        for (interval, stats) in last {
+            let summary = RunSummary {
+                stats,
+                ..summary.clone()
+            };
+            self.context
+                .publish_at(interval, EventKind::RunFinished(Arc::new(summary)));
+        }
         Ended {
             started_ms: self.context.clock().wall_ms(self.started),
             reason,
@@ -733,7 +802,9 @@ impl Ended {
 /// What the samples of the process's use come to.
 struct HealthWatch {
     health: Health,
+    /// How many samples told the use of processors.
     samples: u32,
+    lag: Lag,
 }
 
 impl HealthWatch {
@@ -744,24 +815,36 @@ impl HealthWatch {
                 ..Health::default()
             },
             samples: 0,
+            lag: Lag::default(),
         }
     }
 
-    fn take_in(&mut self, usage: &SystemUsage) {
+    fn take_in(&mut self, usage: &SystemUsage, cpu_is_known: bool, lag: Lag) {
+        self.lag.merge(lag);
         let health = &mut self.health;
+        health.cores = usage.cores;
+        health.memory_max_bytes = health.memory_max_bytes.max(usage.memory_bytes);
+        health.open_files_max = health.open_files_max.max(usage.open_files);
+        if !cpu_is_known {
+            return;
+        }
         self.samples += 1;
+        health.cpu_is_known = true;
         health.cpu_mean_percent +=
             (usage.cpu_percent - health.cpu_mean_percent) / f64::from(self.samples);
         health.cpu_max_percent = health.cpu_max_percent.max(usage.cpu_percent);
-        health.cores = usage.cores;
         health.machine_cpu_max_percent = health
             .machine_cpu_max_percent
             .max(usage.machine_cpu_percent);
-        health.memory_max_bytes = health.memory_max_bytes.max(usage.memory_bytes);
-        health.open_files_max = health.open_files_max.max(usage.open_files);
+        let steal = [health.steal_max_percent, usage.machine_steal_percent];
+        health.steal_max_percent = steal.into_iter().flatten().reduce(f64::max);
     }
 
     fn health(self) -> Health {
-        self.health
+        Health {
+            scheduler_lag_max: self.lag.max,
+            scheduler_late_share: self.lag.late_share(),
+            ..self.health
+        }
     }
 }

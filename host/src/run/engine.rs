@@ -7,10 +7,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::task::JoinSet;
+use tokio::time::sleep_until;
 
+use super::pulse::{Lag, Pulse};
 use crate::executor::Schedule;
 use crate::measure::ScriptError;
 use crate::stats::{Names, Shard, Snapshot, shard};
@@ -36,11 +39,18 @@ pub(super) enum Report {
     /// The VUs are made, or one could not be.
     Ready(Result<(), ScriptError>),
     /// What was measured, on [`Command::Take`].
-    Taken(Snapshot),
+    Taken {
+        /// What was measured.
+        measured: Snapshot,
+        /// How late the thread ran.
+        lag: Lag,
+    },
     /// All VUs have ended. The last report.
     Finished {
         /// What was measured since the last time.
         rest: Snapshot,
+        /// How late the thread ran since then.
+        lag: Lag,
         /// How many VUs could not start.
         never_started: u32,
     },
@@ -102,6 +112,7 @@ async fn play_all<S: Script>(
         // The run ended before it began.
         return report(Report::Finished {
             rest: shard::with(Shard::take),
+            lag: Lag::default(),
             never_started: 0,
         });
     };
@@ -115,14 +126,19 @@ async fn play_all<S: Script>(
         });
     }
     let mut never_started = 0;
+    let mut pulse = Pulse::new(Instant::now());
     loop {
         tokio::select! {
             biased;
             command = commands.recv() => match command {
-                Some(Command::Take) => report(Report::Taken(shard::with(Shard::take))),
+                Some(Command::Take) => report(Report::Taken {
+                    measured: shard::with(Shard::take),
+                    lag: pulse.take(Instant::now()),
+                }),
                 Some(Command::Cut) | None => playing.abort_all(),
                 Some(Command::Start { .. }) => {}
             },
+            () = sleep_until(pulse.due().into()) => pulse.beat(Instant::now()),
             ended = playing.join_next() => match ended {
                 Some(Ok(Ended::NeverStarted)) => never_started += 1,
                 Some(Ok(Ended::Done)) => {}
@@ -137,6 +153,7 @@ async fn play_all<S: Script>(
     }
     report(Report::Finished {
         rest: shard::with(Shard::take),
+        lag: pulse.take(Instant::now()),
         never_started,
     });
 }

@@ -5,9 +5,11 @@
 //! phase and makes its events. Nothing here knows what plays a VU, how a
 //! recorder came to be, or how a run is shown.
 
+mod cadence;
 mod conductor;
 mod engine;
 pub mod preflight;
+mod pulse;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -106,6 +108,9 @@ pub struct Outcome {
 /// How the generator itself did.
 #[derive(Debug, Clone, Default)]
 pub struct Health {
+    /// Whether the run was long enough to tell the use of processors: without
+    /// it the three percentages and the steal are 0 or absent.
+    pub cpu_is_known: bool,
     /// The process's mean use of processors: 100 is one core.
     pub cpu_mean_percent: f64,
     /// Its largest use over one system interval.
@@ -114,6 +119,14 @@ pub struct Health {
     pub cores: u32,
     /// The machine's largest use: 100 is all its cores.
     pub machine_cpu_max_percent: f64,
+    /// The largest part of the machine's time that its own host took from it,
+    /// in percent, where the system tells.
+    pub steal_max_percent: Option<f64>,
+    /// The latest that a timer of a VUs' thread fired.
+    pub scheduler_lag_max: Duration,
+    /// The part of the time for which a VUs' thread ran late by more than 50 ms,
+    /// from 0 to 1.
+    pub scheduler_late_share: f64,
     /// The largest resident memory.
     pub memory_max_bytes: u64,
     /// How many threads played VUs.

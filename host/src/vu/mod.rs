@@ -194,6 +194,13 @@ impl RunContext {
             .publish(self.clock().event(self.node.clone(), kind));
     }
 
+    /// Publishes an event that happens now to the recorders with this stats
+    /// interval.
+    pub fn publish_at(&self, interval: Duration, kind: EventKind) {
+        self.feed
+            .publish_at(interval, self.clock().event(self.node.clone(), kind));
+    }
+
     /// Takes a message of a script for the run's log. Beyond the run's limit
     /// messages are only counted.
     pub fn log(&self, origin: Origin, level: LogLevel, message: &str) {

@@ -238,7 +238,10 @@ pub fn resource_stats(usage: &SystemUsage) -> Entry {
                 "open_files_limit": usage.open_files_limit,
             },
             "system": {
-                "cpu": { "utilization": rounded(usage.machine_cpu_percent / 100.0) },
+                "cpu": {
+                    "utilization": rounded(usage.machine_cpu_percent / 100.0),
+                    "steal": usage.machine_steal_percent.map(|percent| rounded(percent / 100.0)),
+                },
                 "memory": { "limit": usage.machine_memory_bytes },
                 "network": {
                     "sent_bytes": usage.network_sent_bytes,

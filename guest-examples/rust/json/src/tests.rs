@@ -515,6 +515,8 @@ fn system(cpu_percent: f64) -> SystemUsage {
         cpu_percent,
         cores: 2,
         machine_cpu_percent: 80.0,
+        machine_steal_percent: Some(2.0),
+        scheduler_lag_ms: 1.5,
         memory_bytes: 64 * 1024 * 1024,
         machine_memory_bytes: 8 * 1024 * 1024 * 1024,
         threads: 4,

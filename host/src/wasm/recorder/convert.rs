@@ -82,11 +82,15 @@ fn kind(kind: &EventKind, dropped: u64) -> wit::EventKind {
         EventKind::EventsDropped(count) => Wit::EventsDropped(*count),
         EventKind::ResourceWarning(warning) => Wit::ResourceWarning(resource(warning)),
         EventKind::ResourceRecovered(warning) => Wit::ResourceRecovered(resource(warning)),
+        EventKind::WorkerJoined(name) => Wit::WorkerJoined(name.to_string()),
+        EventKind::WorkerLost(name) => Wit::WorkerLost(name.to_string()),
         EventKind::Stats(found) => Wit::Stats(stats(found)),
         EventKind::System(usage) => Wit::System(wit::SystemUsage {
             cpu_percent: usage.cpu_percent,
             cores: usage.cores,
             machine_cpu_percent: usage.machine_cpu_percent,
+            machine_steal_percent: usage.machine_steal_percent,
+            scheduler_lag_ms: usage.scheduler_lag_ms,
             memory_bytes: usage.memory_bytes,
             machine_memory_bytes: usage.machine_memory_bytes,
             threads: usage.threads,
@@ -342,6 +346,14 @@ mod tests {
         assert_eq!(event.elapsed_ms, 1.5);
         assert_eq!(event.node, "worker-1");
         assert!(matches!(event.kind, wit::EventKind::RunStarted));
+    }
+
+    #[test]
+    fn workers_come_and_go_by_name() {
+        let joined = converted(EventKind::WorkerJoined("worker-2".into())).kind;
+        assert!(matches!(joined, wit::EventKind::WorkerJoined(name) if name == "worker-2"));
+        let lost = converted(EventKind::WorkerLost("worker-2".into())).kind;
+        assert!(matches!(lost, wit::EventKind::WorkerLost(name) if name == "worker-2"));
     }
 
     #[test]

@@ -22,6 +22,9 @@ use crate::wasm::component::{self, LoadedComponent};
 /// How often a recorder that computes is asked to let the clock be read.
 const TICK: Duration = Duration::from_millis(50);
 
+/// How many of the host's things, such as timers, a recorder may hold.
+const RESOURCES: usize = 1_000;
+
 /// What a recorder may use.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -29,6 +32,9 @@ pub struct Limits {
     pub memory: u64,
     /// How long one call may take, waiting included.
     pub call: Duration,
+    /// How much it may hand over in one call, in bytes: its entries, or what it
+    /// prints.
+    pub handover: usize,
 }
 
 impl Default for Limits {
@@ -36,6 +42,7 @@ impl Default for Limits {
         Self {
             memory: 256 << 20,
             call: Duration::from_secs(10),
+            handover: 64 << 20,
         }
     }
 }
@@ -120,9 +127,11 @@ impl WasmRecorder {
             .allow_udp(false)
             .allow_ip_name_lookup(false)
             .build();
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(RESOURCES);
         let state = State {
             wasi,
-            table: ResourceTable::new(),
+            table,
             memory: Memory {
                 limit: self.limits.memory,
                 used: 0,
@@ -130,6 +139,7 @@ impl WasmRecorder {
             },
         };
         let mut store = Store::new(&self.engine, state);
+        store.set_hostcall_fuel(self.limits.handover);
         store.limiter(|state| &mut state.memory);
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
@@ -172,10 +182,23 @@ impl WasmRecorder {
                 self.instance = Some(instance);
                 Ok(value)
             }
+            Ok(Err(error)) if is_too_much(&error) => Err(RecorderError::Trapped(format!(
+                "it handed over more than {} in one call",
+                Bytes(self.limits.handover as u64)
+            ))),
             Ok(Err(error)) => Err(explain(&error, instance.store.data(), &instance.output)),
             Err(_) => Err(RecorderError::TimedOut(self.limits.call)),
         }
     }
+}
+
+/// Whether the engine refused to copy so much out of a guest. It has no type
+/// for that, but its words.
+fn is_too_much(error: &wasmtime::Error) -> bool {
+    error
+        .root_cause()
+        .to_string()
+        .contains("fuel allocated for hostcalls")
 }
 
 impl Recorder for WasmRecorder {

@@ -15,6 +15,10 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 /// How long a line may get before it is broken, in bytes.
 const LINE: usize = 4096;
 
+/// How many lines of an instance are told; one that prints without end would
+/// fill the host's diagnostics with nothing else.
+const TOLD: usize = 1_000;
+
 /// How many of the last lines are kept, to explain a failure.
 const KEPT: usize = 4;
 
@@ -28,6 +32,8 @@ struct Printed {
     recorder: String,
     /// The line that is not ended yet.
     line: Vec<u8>,
+    /// How many lines there were.
+    lines: usize,
     last: VecDeque<String>,
 }
 
@@ -36,6 +42,7 @@ impl Output {
         Self(Arc::new(Mutex::new(Printed {
             recorder: recorder.to_owned(),
             line: Vec::new(),
+            lines: 0,
             last: VecDeque::new(),
         })))
     }
@@ -81,7 +88,15 @@ impl Printed {
         if line.is_empty() || line.starts_with("note: run with `RUST_BACKTRACE") {
             return;
         }
-        tracing::info!(recorder = self.recorder, line, "a recorder printed");
+        self.lines = self.lines.saturating_add(1);
+        if self.lines <= TOLD {
+            tracing::info!(recorder = self.recorder, line, "a recorder printed");
+        } else if self.lines == TOLD + 1 {
+            tracing::info!(
+                recorder = self.recorder,
+                "a recorder printed {TOLD} lines; what more it prints is not told",
+            );
+        }
         if self.last.len() == KEPT {
             self.last.pop_front();
         }

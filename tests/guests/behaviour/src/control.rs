@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 
+use crate::squall::script::timing::Transaction;
 use crate::squall::script::{execution, http, log, metrics, random};
 use crate::{holds, same, variable};
 
@@ -136,6 +137,17 @@ pub fn log_flood() -> Result<(), String> {
         write(&format!("flood {n}"));
     }
     Ok(())
+}
+
+/// One of each kind of thing that is measured. The iteration fails.
+pub fn everything() -> Result<(), String> {
+    let transaction = Transaction::new("everything");
+    same("the status", http::get("/fast", None).status(), 200)?;
+    transaction.finish_ms();
+    metrics::check("holds", true);
+    metrics::counter_add("items", 1.0);
+    write("a message");
+    Err("a failure".to_owned())
 }
 
 fn write(message: &str) {

@@ -41,6 +41,8 @@ impl exports::squall::script::user::Guest for Behaviour {
             "names" => requests::names(),
             "tags" => requests::tags(),
             "batch" => requests::batch(),
+            "crowd" => requests::crowd(),
+            "distinct-urls" => requests::distinct_urls(),
             "batch-mixed" => requests::batch_mixed(),
             "prepared" => requests::prepared(),
 
@@ -73,6 +75,7 @@ impl exports::squall::script::user::Guest for Behaviour {
             "log" => control::log(),
             "log-flood" => control::log_flood(),
             "globals" => control::globals(),
+            "everything" => control::everything(),
             "err" => Err("the script says no".to_owned()),
 
             "environment" => wasi::environment(),
@@ -93,6 +96,12 @@ impl exports::squall::script::user::Guest for Behaviour {
 /// An environment variable that the case needs.
 fn variable(name: &str) -> Result<String, String> {
     std::env::var(name).map_err(|error| format!("`{name}`: {error}"))
+}
+
+/// A whole number that the case needs.
+fn number(name: &str) -> Result<u32, String> {
+    let text = variable(name)?;
+    text.parse().map_err(|error| format!("`{name}`: {error}"))
 }
 
 /// Errs unless something is so.

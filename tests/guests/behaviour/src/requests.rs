@@ -330,6 +330,31 @@ pub fn batch() -> Result<(), String> {
     )
 }
 
+/// As many requests at once as `CROWD` says, each of them `MILLIS` long.
+pub fn crowd() -> Result<(), String> {
+    let crowd: u32 = crate::number("CROWD")?;
+    let millis: u32 = crate::number("MILLIS")?;
+    let requests: Vec<Request> = (0..crowd)
+        .map(|_| request("GET", &format!("/delay/{millis}")))
+        .collect();
+    http::batch(&requests);
+    Ok(())
+}
+
+/// A hundred requests, none of which any VU has sent before.
+pub fn distinct_urls() -> Result<(), String> {
+    let before = execution::iteration() * 100;
+    let vu = execution::vu_id();
+    for number in before..before + 100 {
+        same(
+            "the status",
+            http::get(&format!("/item/{vu}/{number}"), None).status(),
+            200,
+        )?;
+    }
+    Ok(())
+}
+
 /// One bad request spoils no other, and none at all is fine.
 pub fn batch_mixed() -> Result<(), String> {
     let requests = [
