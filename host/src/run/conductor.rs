@@ -29,6 +29,7 @@ use crate::measure::ScriptError;
 use crate::plan::{Executor, Plan, Share};
 use crate::recorder::{RecorderOutcome, Recorders, Role, RunInfo};
 use crate::stats::names::NameKind;
+use crate::stats::snapshot::RequestSeries;
 use crate::stats::thresholds::{Verdict, judge};
 use crate::stats::{Names, Shard, Snapshot, shard};
 use crate::system::{Sampler, Watch, hostname};
@@ -95,7 +96,7 @@ pub fn run<S: Script>(setup: Setup<S>) -> Result<Outcome, Error> {
             .collect(),
         looks: Ticks::new(began, LOOK),
         samples: Ticks::new(began, plan.system_interval),
-        recent: Snapshot::default(),
+        recent: RequestSeries::default(),
         total: Snapshot::default(),
         recent_began: began,
         started: began,
@@ -202,7 +203,7 @@ struct Conductor<S: Script> {
     looks: Ticks,
     samples: Ticks,
     /// What was measured since the last look, and since the start.
-    recent: Snapshot,
+    recent: RequestSeries,
     total: Snapshot,
     recent_began: Instant,
     /// When iterations began to start.
@@ -532,7 +533,9 @@ impl<S: Script> Conductor<S> {
         for cadence in &mut self.cadences {
             cadence.measured.merge(snapshot);
         }
-        self.recent.merge(snapshot);
+        for series in snapshot.requests.values() {
+            self.recent.merge(series);
+        }
         self.total.merge(snapshot);
     }
 
@@ -575,7 +578,7 @@ impl<S: Script> Conductor<S> {
     /// Shows how the run is doing, with the rates since the last time.
     fn show(&mut self) {
         let now = Instant::now();
-        let recent = std::mem::take(&mut self.recent).all_requests();
+        let recent = std::mem::take(&mut self.recent);
         let seconds = (now - self.recent_began).as_secs_f64();
         self.recent_began = now;
         let plan = &self.context.plan;

@@ -253,8 +253,8 @@ impl Shard {
         let mut snapshot = Snapshot::default();
         for (key, series) in &mut self.requests {
             if series.duration.count() > 0 {
-                snapshot.requests.insert(key.clone(), series.clone());
-                series.clear();
+                let series = std::mem::take(series);
+                snapshot.requests.insert(key.clone(), series);
             }
         }
         // A transaction, a check or a metric is looked up by name at each use,
@@ -264,12 +264,10 @@ impl Shard {
         snapshot.checks = std::mem::take(&mut self.checks);
         for (name, series) in &mut self.metrics {
             if series.count > 0 {
-                snapshot.metrics.insert(name.clone(), series.clone());
-                series.clear();
+                snapshot.metrics.insert(name.clone(), series.take());
             }
         }
-        snapshot.iterations = self.iterations.clone();
-        self.iterations.clear();
+        snapshot.iterations = std::mem::take(&mut self.iterations);
         snapshot
     }
 }

@@ -108,20 +108,6 @@ impl RequestSeries {
         self.sent_bytes += other.sent_bytes;
         self.received_bytes += other.received_bytes;
     }
-
-    /// Forgets everything and keeps the memory of the histograms.
-    pub fn clear(&mut self) {
-        self.duration.clear();
-        self.connecting.clear();
-        self.tls.clear();
-        self.waiting.clear();
-        self.receiving.clear();
-        self.failed = 0;
-        self.statuses.clear();
-        self.failures.0.clear();
-        self.sent_bytes = 0;
-        self.received_bytes = 0;
-    }
 }
 
 /// Transactions of one name.
@@ -205,14 +191,18 @@ impl MetricSeries {
         Self { count: 0, value }
     }
 
-    /// Forgets every value but a gauge's.
-    pub fn clear(&mut self) {
-        self.count = 0;
-        match &mut self.value {
-            MetricValue::Counter(sum) => *sum = 0.0,
-            MetricValue::Gauge { .. } => {}
-            MetricValue::Rate { hits } => *hits = 0,
-            MetricValue::Trend(trend) => trend.clear(),
+    /// Gives up what was added and starts anew. A gauge keeps its value.
+    pub fn take(&mut self) -> Self {
+        let anew = match &self.value {
+            MetricValue::Gauge { value, at_ms } => MetricValue::Gauge {
+                value: *value,
+                at_ms: *at_ms,
+            },
+            value => Self::new(value.kind()).value,
+        };
+        Self {
+            count: std::mem::take(&mut self.count),
+            value: std::mem::replace(&mut self.value, anew),
         }
     }
 
@@ -298,13 +288,6 @@ impl IterationSeries {
         self.dropped += other.dropped;
         self.duration.merge(&other.duration);
         self.lag.merge(&other.lag);
-    }
-
-    /// Forgets everything and keeps the memory of the histograms.
-    pub fn clear(&mut self) {
-        (self.finished, self.failed, self.interrupted, self.dropped) = (0, 0, 0, 0);
-        self.duration.clear();
-        self.lag.clear();
     }
 }
 
