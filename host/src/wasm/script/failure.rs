@@ -42,7 +42,8 @@ pub(super) fn describe(error: &wasmtime::Error, state: &mut State) -> ScriptErro
             None => error.root_cause().to_string(),
         }
         };
-    let stack = match (last_words, stack) {
+    let words = last_words.map(|words| beyond_the_message(&words));
+    let stack = match (words.filter(|words| !words.is_empty()), stack) {
         (Some(words), Some(stack)) => Some(format!("{words}\n{stack}")),
         (words, stack) => words.or(stack),
     };
@@ -70,6 +71,25 @@ fn panic_message(words: &str) -> String {
     lines
         .last()
         .map_or_else(String::new, |line| (*line).to_owned())
+}
+
+/// The last words without the lines of a Rust panic that are in the message
+/// already, or are of no use here: the functions behind it tell more.
+fn beyond_the_message(words: &str) -> String {
+    let lines: Vec<&str> = words.lines().collect();
+    let Some(at) = lines.iter().rposition(|line| line.contains("panicked at")) else {
+        return words.to_owned();
+    };
+    let before = lines[..at].iter();
+    let after = lines[at + 1..].iter().skip(1);
+    before
+        .chain(after)
+        .filter(|line| !line.starts_with("note: run with `RUST_BACKTRACE"))
+        .copied()
+        .collect::<Vec<_>>()
+        .join("\n")
+        .trim()
+        .to_owned()
 }
 
 /// The guest's functions, innermost first, a line each. What its language runs
@@ -123,6 +143,22 @@ fn is_runtime(frame: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_panic_is_not_told_twice() {
+        let panic = "thread '<unnamed>' panicked at src/lib.rs:3:5:\nno stock\n\
+                     note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace";
+        assert_eq!(panic_message(panic), "panicked at src/lib.rs:3:5: no stock");
+        assert_eq!(beyond_the_message(panic), "");
+        let compared = "warming up\nthread 'a' panicked at src/lib.rs:3:5:\n\
+                        assertion `left == right` failed\n  left: 1\n right: 2";
+        assert_eq!(
+            beyond_the_message(compared),
+            "warming up\n  left: 1\n right: 2"
+        );
+        let python = "Traceback (most recent call last):\n  in buy\nValueError: no stock";
+        assert_eq!(beyond_the_message(python), python);
+    }
 
     #[test]
     fn last_words_become_one_line() {
