@@ -4,7 +4,9 @@
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Write};
 use std::os::fd::AsFd as _;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::report::Palette;
 use crate::sink::{Streams, write_whole};
@@ -12,8 +14,14 @@ use crate::sink::{Streams, write_whole};
 /// How wide a line may be if nothing tells.
 const COLUMNS: usize = 100;
 
+/// How long a message waits for log entries that stderr does not take.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// A handle on stderr; clones share it. Every write is whole, and what is
 /// written while a live line stands goes above it.
+///
+/// A message that finds stderr blocked by a log entry is left out after a while:
+/// nobody reads it, and the program is to end all the same.
 #[derive(Debug, Clone)]
 pub(super) struct Console(Arc<Inner>);
 
@@ -75,7 +83,9 @@ impl Console {
         if !self.0.terminal {
             return;
         }
-        let mut live = self.lock();
+        let Some(mut live) = self.try_lock() else {
+            return;
+        };
         if live.is_empty() && line.is_empty() {
             return;
         }
@@ -89,7 +99,7 @@ impl Console {
     }
 
     fn write_bytes(&self, bytes: &[u8]) {
-        let live = self.lock();
+        let Some(live) = self.try_lock() else { return };
         if live.is_empty() {
             put(bytes);
             return;
@@ -121,6 +131,18 @@ impl Console {
             },
             stderr: Box::new(above(stderr)),
         })
+    }
+
+    fn try_lock(&self) -> Option<MutexGuard<'_, String>> {
+        let begin = Instant::now();
+        loop {
+            match self.0.live.try_lock() {
+                Ok(live) => return Some(live),
+                Err(TryLockError::Poisoned(error)) => return Some(error.into_inner()),
+                Err(TryLockError::WouldBlock) if begin.elapsed() > PATIENCE => return None,
+                Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(1)),
+            }
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, String> {
