@@ -25,6 +25,7 @@ pub(crate) struct Squall {
     folder: TempDir,
     timeout: Duration,
     stdout: Stdio,
+    stderr: Stdio,
 }
 
 impl Squall {
@@ -38,6 +39,7 @@ impl Squall {
             folder: tempfile::tempdir().expect("a temporary folder"),
             timeout: TIMEOUT,
             stdout: Stdio::piped(),
+            stderr: Stdio::piped(),
         }
     }
 
@@ -119,6 +121,12 @@ impl Squall {
         self
     }
 
+    /// Gives it this as its stderr, which is then not in the outcome.
+    pub(crate) fn stderr(mut self, stderr: impl Into<Stdio>) -> Self {
+        self.stderr = stderr.into();
+        self
+    }
+
     /// Where this invocation writes its summary, if it was asked for one.
     fn summary_file(&self) -> PathBuf {
         self.folder.path().join("summary.json")
@@ -141,14 +149,12 @@ impl Squall {
             .command
             .stdin(Stdio::null())
             .stdout(self.stdout)
-            .stderr(Stdio::piped())
+            .stderr(self.stderr)
             .spawn()
             .expect("the binary is built and can be started");
-        let stdout = match child.stdout.take() {
-            Some(stdout) => read_aside(stdout),
-            None => thread::spawn(Vec::new),
-        };
-        let stderr = read_aside(child.stderr.take().expect("it is piped"));
+        let nothing = || thread::spawn(Vec::new);
+        let stdout = child.stdout.take().map_or_else(nothing, read_aside);
+        let stderr = child.stderr.take().map_or_else(nothing, read_aside);
         Running {
             described: format!("{:?}", self.command),
             summary,
