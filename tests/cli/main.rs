@@ -18,5 +18,6 @@ mod outage;
 mod recorders;
 mod refusals;
 mod script;
+mod sinks;
 mod streams;
 mod thresholds;

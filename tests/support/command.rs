@@ -24,6 +24,8 @@ pub(crate) struct Squall {
     command: Command,
     folder: TempDir,
     timeout: Duration,
+    stdout: Stdio,
+    stderr: Stdio,
 }
 
 impl Squall {
@@ -36,6 +38,8 @@ impl Squall {
             command,
             folder: tempfile::tempdir().expect("a temporary folder"),
             timeout: TIMEOUT,
+            stdout: Stdio::piped(),
+            stderr: Stdio::piped(),
         }
     }
 
@@ -111,6 +115,18 @@ impl Squall {
         Self { command, ..self }
     }
 
+    /// Gives it this as its stdout, which is then not in the outcome.
+    pub(crate) fn stdout(mut self, stdout: impl Into<Stdio>) -> Self {
+        self.stdout = stdout.into();
+        self
+    }
+
+    /// Gives it this as its stderr, which is then not in the outcome.
+    pub(crate) fn stderr(mut self, stderr: impl Into<Stdio>) -> Self {
+        self.stderr = stderr.into();
+        self
+    }
+
     /// Where this invocation writes its summary, if it was asked for one.
     fn summary_file(&self) -> PathBuf {
         self.folder.path().join("summary.json")
@@ -128,18 +144,20 @@ impl Squall {
 
     /// Starts it.
     pub(crate) fn start(mut self) -> Running {
+        let summary = self.summary_file();
         let mut child = self
             .command
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stdout(self.stdout)
+            .stderr(self.stderr)
             .spawn()
             .expect("the binary is built and can be started");
-        let stdout = read_aside(child.stdout.take().expect("it is piped"));
-        let stderr = read_aside(child.stderr.take().expect("it is piped"));
+        let nothing = || thread::spawn(Vec::new);
+        let stdout = child.stdout.take().map_or_else(nothing, read_aside);
+        let stderr = child.stderr.take().map_or_else(nothing, read_aside);
         Running {
             described: format!("{:?}", self.command),
-            summary: self.summary_file(),
+            summary,
             folder: Some(self.folder),
             started: Instant::now(),
             timeout: self.timeout,
@@ -327,6 +345,12 @@ impl Outcome {
             self.story(),
         );
         self
+    }
+
+    /// What was printed to stderr, with no line broken.
+    pub(crate) fn flat_stderr(&self) -> String {
+        let words: Vec<_> = self.stderr.split_whitespace().collect();
+        words.join(" ")
     }
 
     /// The lines of stdout, each of which must be a JSON object.

@@ -304,14 +304,18 @@ struct CommonArgs {
 
     /// Who writes log entries: json, locust, none or the path of a component. Repeatable.
     ///
-    /// Options for the recorder follow its name; `interval=10s` is how often it
-    /// gets statistics, if not as often as `--stats-interval` says. The lines of
-    /// locust are those of locust-telemetry, for the dashboards that read them.
+    /// Options for the recorder follow its name. These are squall's own: sink=stdout, stderr,
+    /// file:PATH, tcp:HOST:PORT or unix:PATH says where its log entries go in place of
+    /// --telemetry; rotate-size=SIZE, rotate-every=TIME and keep=N rotate a file; interval=TIME
+    /// is how often it gets statistics in place of --stats-interval. The lines of locust are
+    /// those of locust-telemetry, for the dashboards that read them.
     ///
-    /// Example: --recorder json --recorder ./mine.wasm,level=2
+    /// Example: --recorder json --recorder ./mine.wasm,level=2,sink=tcp:127.0.0.1:9000
+    ///
+    /// Example: --recorder json,sink=file:out.ndjson,rotate-size=64MiB,rotate-every=1h,keep=5
     #[arg(long, value_name = "NAME[,KEY=VALUE…]", help_heading = "Telemetry")]
     recorder: Vec<String>,
-    /// Where log entries go, one line each: a file, or - for stdout.
+    /// Where log entries go that have no sink of their own, one line each: a file, or - for stdout.
     ///
     /// Example: --telemetry telemetry.ndjson
     #[arg(long, value_name = "FILE", help_heading = "Telemetry")]

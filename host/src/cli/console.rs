@@ -1,16 +1,27 @@
 //! The terminal: the one way to stderr, which the live line, diagnostics and
 //! messages share without tearing each other.
 
-use std::io::{self, IsTerminal as _, Write as _};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::fs::File;
+use std::io::{self, IsTerminal as _, Write};
+use std::os::fd::AsFd as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::report::Palette;
+use crate::sink::{Streams, write_whole};
 
 /// How wide a line may be if nothing tells.
 const COLUMNS: usize = 100;
 
+/// How long a message waits for log entries that stderr does not take.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// A handle on stderr; clones share it. Every write is whole, and what is
 /// written while a live line stands goes above it.
+///
+/// A message that finds stderr blocked by a log entry is left out after a while:
+/// nobody reads it, and the program is to end all the same.
 #[derive(Debug, Clone)]
 pub(super) struct Console(Arc<Inner>);
 
@@ -72,7 +83,9 @@ impl Console {
         if !self.0.terminal {
             return;
         }
-        let mut live = self.lock();
+        let Some(mut live) = self.try_lock() else {
+            return;
+        };
         if live.is_empty() && line.is_empty() {
             return;
         }
@@ -86,12 +99,50 @@ impl Console {
     }
 
     fn write_bytes(&self, bytes: &[u8]) {
-        let live = self.lock();
+        let Some(live) = self.try_lock() else { return };
         if live.is_empty() {
             put(bytes);
             return;
         }
         put(&[b"\r\x1b[K", bytes, live.as_bytes(), b"\x1b[K"].concat());
+    }
+
+    /// The process's streams for log entries. What shares the terminal with the
+    /// live line, or stderr with messages, goes above the one and between the
+    /// others.
+    ///
+    /// # Errors
+    ///
+    /// If the process has no descriptor left.
+    pub(super) fn streams(&self) -> io::Result<Streams> {
+        // Not the library's own streams: they keep a part of a line back when a
+        // full pipe takes the rest of it.
+        let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+        let stderr = File::from(io::stderr().as_fd().try_clone_to_owned()?);
+        let above = |stream| Above {
+            console: self.clone(),
+            stream,
+        };
+        Ok(Streams {
+            stdout: if self.0.terminal && stdout.is_terminal() {
+                Box::new(above(stdout))
+            } else {
+                Box::new(stdout)
+            },
+            stderr: Box::new(above(stderr)),
+        })
+    }
+
+    fn try_lock(&self) -> Option<MutexGuard<'_, String>> {
+        let begin = Instant::now();
+        loop {
+            match self.0.live.try_lock() {
+                Ok(live) => return Some(live),
+                Err(TryLockError::Poisoned(error)) => return Some(error.into_inner()),
+                Err(TryLockError::WouldBlock) if begin.elapsed() > PATIENCE => return None,
+                Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(1)),
+            }
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, String> {
@@ -107,7 +158,32 @@ fn put(bytes: &[u8]) {
     let _ = stderr.flush();
 }
 
-impl io::Write for Console {
+/// A stream of lines that go above the live line.
+struct Above {
+    console: Console,
+    stream: File,
+}
+
+impl Write for Above {
+    /// Writes all of it before anything else is written to the console.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let live = self.console.lock();
+        if live.is_empty() {
+            write_whole(&mut self.stream, bytes)?;
+        } else {
+            put(b"\r\x1b[K");
+            write_whole(&mut self.stream, bytes)?;
+            put(format!("{live}\x1b[K").as_bytes());
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Write for Console {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.write_bytes(bytes);
         Ok(bytes.len())

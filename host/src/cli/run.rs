@@ -6,7 +6,7 @@
 use std::io;
 use std::path::Path;
 use std::pin::pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -20,10 +20,10 @@ use super::logging;
 use crate::assemble::{Parts, assemble};
 use crate::config::{Options, Resolved, Settings, Surroundings, Telemetry, resolve};
 use crate::error::{Error, ExitCode, Problem};
-use crate::plan::{Plan, ScriptSource};
+use crate::plan::{Plan, ScriptSource, SinkSpec};
 use crate::report::{json, progress, summary};
 use crate::run::{Live, Outcome, Setup, Stop};
-use crate::sink::{Lines, Sink};
+use crate::sink::{self, Sink};
 use crate::wasm::cache::CompileCache;
 use crate::wasm::component::{Kind, Source, load_script};
 use crate::wasm::engine::Ticker;
@@ -112,7 +112,7 @@ pub(super) fn execute(resolved: Resolved, console: &Console) -> Result<Outcome, 
     if let Some(path) = &settings.summary {
         json::probe(path)?;
     }
-    let sinks = sinks(&settings.telemetry, &plan)?;
+    let sinks = sinks(&settings.telemetry, &plan, console)?;
     let (stop_sender, stop) = watch::channel(Stop::No);
     let (live, live_receiver) = watch::channel(Live::default());
     let threads = settings.threads;
@@ -158,23 +158,23 @@ pub(super) fn execute(resolved: Resolved, console: &Console) -> Result<Outcome, 
     }
 }
 
-/// A sink for each recorder. Those that write to the same file take turns.
-fn sinks(telemetry: &Telemetry, plan: &Plan) -> Result<Vec<Box<dyn Sink>>, Error> {
-    let recorders = plan.recorders.iter();
-    Ok(match telemetry {
-        Telemetry::Stdout => recorders
-            .map(|_| -> Box<dyn Sink> { Box::new(Lines::new(io::stdout())) })
-            .collect(),
-        Telemetry::File(path) => {
-            let file = Arc::new(Mutex::new(Lines::create(path)?));
-            recorders
-                .map(|_| -> Box<dyn Sink> { Box::new(file.clone()) })
-                .collect()
-        }
-        Telemetry::Nowhere => recorders
-            .map(|_| -> Box<dyn Sink> { Box::new(crate::sink::Discard) })
-            .collect(),
-    })
+/// A sink for each recorder: its own, or where telemetry goes.
+fn sinks(
+    telemetry: &Telemetry,
+    plan: &Plan,
+    console: &Console,
+) -> Result<Vec<Box<dyn Sink>>, Error> {
+    let default = match telemetry {
+        Telemetry::Stdout => Some(SinkSpec::Stdout),
+        Telemetry::File(path) => Some(SinkSpec::file(path.clone())),
+        Telemetry::Nowhere => None,
+    };
+    let streams = console.streams().map_err(|error| no_thread(&error))?;
+    let specs = plan
+        .recorders
+        .iter()
+        .map(|recorder| recorder.sink.clone().or_else(|| default.clone()));
+    sink::open(specs, streams)
 }
 
 /// What the main thread does while a run goes on.

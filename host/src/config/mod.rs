@@ -10,6 +10,7 @@
 
 mod environment;
 mod options;
+mod recorders;
 mod resolve;
 mod script;
 mod values;

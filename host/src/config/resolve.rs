@@ -9,12 +9,11 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::options::{Given, Key, Options};
-use super::values::{self, Parsed, RecorderPart, Wrong};
+use super::recorders::recorders;
+use super::values::{self, Parsed, Wrong};
 use crate::error::{Error, Problem};
 use crate::measure::Tag;
-use crate::plan::{
-    Executor, HttpPlan, Limits, Plan, RecorderSource, RecorderSpec, Scenario, ScriptSource,
-};
+use crate::plan::{Executor, HttpPlan, Limits, Plan, Scenario, ScriptSource};
 
 /// For how long shared iterations start if no duration is given.
 const ITERATIONS_CAP: Duration = Duration::from_secs(600);
@@ -44,7 +43,7 @@ pub struct Resolved {
 /// What concerns this process and not the run.
 #[derive(Debug, Clone, Serialize)]
 pub struct Settings {
-    /// Where log entries go.
+    /// Where log entries go unless their recorder says otherwise.
     pub telemetry: Telemetry,
     /// Where the summary goes as JSON.
     pub summary: Option<PathBuf>,
@@ -87,7 +86,9 @@ pub fn resolve(
     let mut warnings = Vec::new();
 
     let executor = executor(&mut read);
-    let (telemetry, recorders) = telemetry(&mut read, around);
+    let telemetry = telemetry(&mut read, around);
+    let summary = read.one(Key::Summary, values::path);
+    let (telemetry, recorders) = recorders(&mut read, telemetry, summary.as_deref(), &script);
     let http = HttpPlan {
         base_url: read.one(Key::BaseUrl, values::base_url),
         timeout: read
@@ -145,7 +146,7 @@ pub fn resolve(
     };
     let settings = Settings {
         telemetry,
-        summary: read.one(Key::Summary, values::path),
+        summary,
         quiet: read.switch(Key::Quiet),
         log: read
             .one(Key::Log, values::log)
@@ -172,17 +173,17 @@ pub fn resolve(
 
 /// Parses options and collects what is wrong with them. What is wrong counts as
 /// absent, so that reading goes on.
-struct Reader<'a> {
-    options: &'a Options,
+pub(super) struct Reader<'a> {
+    pub(super) options: &'a Options,
     mistakes: Vec<Problem>,
 }
 
 impl Reader<'_> {
-    fn given(&self, key: Key) -> bool {
+    pub(super) fn given(&self, key: Key) -> bool {
         !self.options.all(key).is_empty()
     }
 
-    fn one<T>(&mut self, key: Key, parse: impl Fn(&str) -> Parsed<T>) -> Option<T> {
+    pub(super) fn one<T>(&mut self, key: Key, parse: impl Fn(&str) -> Parsed<T>) -> Option<T> {
         let given = self.options.get(key)?.clone();
         self.parse(key, &given, parse)
     }
@@ -198,7 +199,7 @@ impl Reader<'_> {
         self.one(key, values::switch).unwrap_or(false)
     }
 
-    fn parse<T>(
+    pub(super) fn parse<T>(
         &mut self,
         key: Key,
         given: &Given,
@@ -209,7 +210,7 @@ impl Reader<'_> {
             .ok()
     }
 
-    fn wrong(&mut self, key: Key, given: &Given, wrong: Wrong) {
+    pub(super) fn wrong(&mut self, key: Key, given: &Given, wrong: Wrong) {
         let what = format!(
             "{}: expected {}, found `{}`",
             given.place_of(key),
@@ -223,7 +224,7 @@ impl Reader<'_> {
     }
 
     /// A mistake in how options go together, told at the place of one of them.
-    fn clash(&mut self, key: Key, what: &str, hint: &str) {
+    pub(super) fn clash(&mut self, key: Key, what: &str, hint: &str) {
         let place = self.options.get(key).map_or_else(
             || format!("`--{}`", key.flag()),
             |given| given.place_of(key),
@@ -276,64 +277,14 @@ fn executor(read: &mut Reader<'_>) -> Executor {
     }
 }
 
-/// Where log entries go, and who writes them. Recorders that nobody asked for
-/// are left out if nobody would read them.
-fn telemetry(read: &mut Reader<'_>, around: &Surroundings) -> (Telemetry, Vec<RecorderSpec>) {
-    let telemetry = match read.one(Key::Telemetry, values::path) {
+/// Where log entries go unless their recorder says otherwise.
+fn telemetry(read: &mut Reader<'_>, around: &Surroundings) -> Telemetry {
+    match read.one(Key::Telemetry, values::path) {
         Some(path) if path.as_os_str() == "-" => Telemetry::Stdout,
         Some(path) => Telemetry::File(path),
         None if around.stdout_is_terminal => Telemetry::Nowhere,
         None => Telemetry::Stdout,
-    };
-    if !read.given(Key::Recorder) {
-        let recorders = match telemetry {
-            Telemetry::Nowhere => Vec::new(),
-            _ => vec![RecorderSpec {
-                source: RecorderSource::Json,
-                options: Vec::new(),
-                interval: None,
-            }],
-        };
-        return (telemetry, recorders);
     }
-    let mut recorders: Vec<RecorderSpec> = Vec::new();
-    let mut nobody = false;
-    for given in read.options.all(Key::Recorder).to_vec() {
-        for part in given.text.split(',').map(str::trim) {
-            let part = Given {
-                text: part.to_owned(),
-                place: given.place,
-            };
-            match read.parse(Key::Recorder, &part, values::recorder_part) {
-                Some(RecorderPart::Named(recorder)) => recorders.push(recorder),
-                Some(RecorderPart::Nobody) => nobody = true,
-                Some(RecorderPart::Option(name, value)) => match recorders.last_mut() {
-                    Some(recorder) if name == "interval" => {
-                        recorder.interval =
-                            read.parse(Key::Recorder, &part, values::recorder_interval);
-                    }
-                    Some(recorder) => recorder.options.push((name, value)),
-                    None => read.clash(
-                        Key::Recorder,
-                        &format!("the option `{name}` stands before any recorder"),
-                        "write the recorder first, such as `json,NAME=VALUE`",
-                    ),
-                },
-                None => {}
-            }
-        }
-    }
-    if nobody && !recorders.is_empty() {
-        read.clash(
-            Key::Recorder,
-            "`none` does not go with other recorders",
-            "leave out `none`, or the others",
-        );
-    }
-    if nobody {
-        return (Telemetry::Nowhere, Vec::new());
-    }
-    (telemetry, recorders)
 }
 
 /// The host of the base URL, if the script may not reach it.
@@ -505,85 +456,6 @@ mod tests {
             (Key::Duration, "5"),
         ]));
         assert_eq!(mistakes.len(), 1, "a wrong duration is given: {mistakes:?}");
-    }
-
-    #[test]
-    fn recorders_take_their_options_from_flags_and_from_a_list() {
-        let file = RecorderSpec {
-            source: RecorderSource::File("./a.wasm".into()),
-            options: vec![("level".into(), "2".into()), ("to".into(), "x/y".into())],
-            interval: None,
-        };
-        let json = RecorderSpec {
-            source: RecorderSource::Json,
-            options: Vec::new(),
-            interval: None,
-        };
-        let locust = RecorderSpec {
-            source: RecorderSource::Locust,
-            options: Vec::new(),
-            interval: None,
-        };
-        let expected = [json, locust, file];
-        let plan = resolved(&[
-            (Key::Recorder, "json"),
-            (Key::Recorder, "locust"),
-            (Key::Recorder, "./a.wasm,level=2,to=x/y"),
-        ])
-        .plan;
-        assert_eq!(plan.recorders, expected);
-        let variable = (
-            "SQUALL_RECORDERS".into(),
-            "json,locust,./a.wasm,level=2,to=x/y".into(),
-        );
-        let options = Options::from_environment([variable]);
-        let plan = resolve(ScriptSource::Demo, &options, &around())
-            .expect("valid")
-            .plan;
-        assert_eq!(plan.recorders, expected);
-    }
-
-    #[test]
-    fn a_recorder_may_have_a_stats_interval_of_its_own() {
-        let plan = resolved(&[
-            (Key::Recorder, "json,interval=10s,level=2"),
-            (Key::Recorder, "./a.wasm"),
-        ])
-        .plan;
-        assert_eq!(plan.recorders[0].interval, Some(Duration::from_secs(10)));
-        assert_eq!(
-            plan.recorders[0].options,
-            [("level".to_owned(), "2".to_owned())]
-        );
-        assert_eq!(plan.recorders[1].interval, None);
-        assert_eq!(
-            refused(&flags(&[
-                (Key::Recorder, "json,interval=10"),
-                (Key::Recorder, "./a.wasm,interval=1ms"),
-            ])),
-            [
-                "`--recorder`: expected a duration with its unit, found `interval=10`\nhint: did you mean `10s`?",
-                "`--recorder`: expected a duration of at least `100ms`, found `interval=1ms`\nhint: such as `2s`, `1m30s` or `500ms`",
-            ]
-        );
-    }
-
-    #[test]
-    fn nobody_records_if_nobody_reads() {
-        let terminal = Surroundings {
-            stdout_is_terminal: true,
-            ..around()
-        };
-        let quiet = resolve(ScriptSource::Demo, &Options::default(), &terminal).expect("valid");
-        assert_eq!(quiet.settings.telemetry, Telemetry::Nowhere);
-        assert_eq!(quiet.plan.recorders, []);
-        let asked = flags(&[(Key::Telemetry, "-")]);
-        let asked = resolve(ScriptSource::Demo, &asked, &terminal).expect("valid");
-        assert_eq!(asked.settings.telemetry, Telemetry::Stdout);
-        assert_eq!(asked.plan.recorders.len(), 1);
-        let none = resolved(&[(Key::Recorder, "none"), (Key::Telemetry, "f")]);
-        assert_eq!(none.settings.telemetry, Telemetry::Nowhere);
-        assert_eq!(none.plan.recorders, []);
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! One value at a time, from its text.
 
+use std::net::Ipv6Addr;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::options::nearest;
 use crate::measure::Tag;
-use crate::plan::{Executor, RecorderSource, RecorderSpec, Threshold};
+use crate::plan::{Executor, RecorderSource, RecorderSpec, SinkSpec, Threshold};
 use crate::units::{parse_duration, parse_size};
 
 /// Why a text is not the value that it should be.
@@ -109,11 +110,6 @@ pub(super) fn interval(text: &str) -> Parsed<Duration> {
     )
 }
 
-/// `interval=DURATION`, an option of a recorder that is the host's to heed.
-pub(super) fn recorder_interval(text: &str) -> Parsed<Duration> {
-    interval(text.split_once('=').map_or(text, |(_, value)| value))
-}
-
 fn at_least(text: &str, least: Duration, expected: &str) -> Parsed<Duration> {
     match duration(text)? {
         duration if duration < least => {
@@ -151,7 +147,7 @@ pub(super) fn host(text: &str) -> Parsed<String> {
     let wrong = || Wrong::new("the name or address of a host");
     let text = text.trim();
     let bare = text.trim_start_matches('[').trim_end_matches(']');
-    if bare.parse::<std::net::Ipv6Addr>().is_ok() {
+    if bare.parse::<Ipv6Addr>().is_ok() {
         return Ok(format!("[{}]", bare.to_ascii_lowercase()));
     }
     let inside = text.split_once("://").map_or(text, |(_, rest)| rest);
@@ -255,6 +251,7 @@ pub(super) fn recorder_part(text: &str) -> Parsed<RecorderPart> {
     let named = |source| {
         Ok(RecorderPart::Named(RecorderSpec {
             source,
+            sink: None,
             options: Vec::new(),
             interval: None,
         }))
@@ -278,5 +275,112 @@ pub(super) fn recorder_part(text: &str) -> Parsed<RecorderPart> {
     Err(match nearest(text, ["json", "locust", "none"]) {
         Some(near) => wrong.hint(format!("did you mean `{near}`?")),
         None => wrong.hint(format!("for a file of that name, write `./{text}`")),
+    })
+}
+
+/// A recorder's `sink=`.
+pub(super) fn sink(text: &str) -> Parsed<SinkSpec> {
+    const KINDS: [&str; 5] = ["stdout", "stderr", "file:", "unix:", "tcp:"];
+    let wrong = || {
+        Wrong::new("`stdout`, `stderr`, `file:PATH`, `unix:PATH` or `tcp:HOST:PORT` as the sink")
+    };
+    if text == "stdout" || text == "stderr" {
+        return Ok(match text {
+            "stdout" => SinkSpec::Stdout,
+            _ => SinkSpec::Stderr,
+        });
+    }
+    let Some((kind, place)) = text.split_once(':') else {
+        return Err(match nearest(text, KINDS) {
+            Some("file:" | "unix:") => wrong().hint(format!("add the path: `{text}:PATH`")),
+            Some("tcp:") => wrong().hint("add where: `tcp:HOST:PORT`"),
+            Some(near) => wrong().hint(format!("did you mean `{near}`?")),
+            None if text == "-" => wrong().hint("did you mean `stdout`?"),
+            None if text.contains(['.', '/']) => {
+                wrong().hint(format!("did you mean `file:{text}`?"))
+            }
+            None => wrong().hint("such as `sink=file:telemetry.ndjson`"),
+        });
+    };
+    match kind {
+        "file" | "unix" if place.trim().is_empty() => {
+            Err(Wrong::new(format!("a path after `{kind}:`"))
+                .hint(format!("such as `sink={kind}:/var/run/telemetry`")))
+        }
+        "file" if place == "-" => Err(wrong().hint("did you mean `stdout`?")),
+        "file" => Ok(SinkSpec::file(PathBuf::from(place))),
+        "unix" => Ok(SinkSpec::Unix(PathBuf::from(place))),
+        "tcp" => tcp(place),
+        _ => {
+            let kind = format!("{}:", kind.to_ascii_lowercase());
+            Err(match nearest(&kind, KINDS) {
+                Some(near @ ("stdout" | "stderr")) => {
+                    wrong().hint(format!("did you mean `{near}`?"))
+                }
+                Some(near) => wrong().hint(format!("did you mean `{near}{place}`?")),
+                None => wrong().hint("such as `sink=file:telemetry.ndjson`"),
+            })
+        }
+    }
+}
+
+/// `HOST:PORT`, an IPv6 address in brackets.
+fn tcp(place: &str) -> Parsed<SinkSpec> {
+    let wrong = |what: &str| Wrong::new(format!("{what} in `tcp:HOST:PORT`"));
+    let bare = place.trim_start_matches('/');
+    if bare != place {
+        return Err(wrong("no slashes").hint(format!("did you mean `tcp:{bare}`?")));
+    }
+    let (host, port) = match place.rsplit_once(':') {
+        Some((host, port)) if !host.contains(':') || host.ends_with(']') => (host, port),
+        Some(_) => {
+            return Err(wrong("brackets around an IPv6 address").hint("such as `tcp:[::1]:9000`"));
+        }
+        None => return Err(wrong("a port").hint(format!("such as `tcp:{place}:9000`"))),
+    };
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
+    let valid = match bare {
+        Some(bare) => bare.parse::<Ipv6Addr>().is_ok(),
+        None => self::host(host).is_ok(),
+    };
+    let port = port.parse().ok().filter(|port| *port > 0);
+    match (valid, port) {
+        (true, Some(port)) => Ok(SinkSpec::Tcp {
+            host: bare.unwrap_or(host).to_owned(),
+            port,
+        }),
+        (true, None) => {
+            Err(wrong("a port from 1 to 65535").hint(format!("such as `tcp:{host}:9000`")))
+        }
+        (false, _) => {
+            Err(wrong("the name or address of a host").hint("such as `tcp:127.0.0.1:9000`"))
+        }
+    }
+}
+
+/// A recorder's `rotate-size=`: not less than most lines have.
+pub(super) fn rotate_size(text: &str) -> Parsed<NonZeroU64> {
+    let size = parse_size(text).map_err(|_| {
+        Wrong::new("a size with its unit").hint("such as `rotate-size=64MiB` or `100MB`")
+    })?;
+    NonZeroU64::new(size)
+        .filter(|size| size.get() >= 1024)
+        .ok_or_else(|| {
+            Wrong::new("a size of at least `1KiB`")
+                .hint("leave it out for a file that is not rotated by size")
+        })
+}
+
+/// A recorder's `rotate-every=`.
+pub(super) fn rotate_every(text: &str) -> Parsed<Duration> {
+    at_least(text, Duration::from_secs(1), "a duration of at least `1s`")
+}
+
+/// A recorder's `keep=`.
+pub(super) fn keep(text: &str) -> Parsed<NonZeroU32> {
+    text.parse().map_err(|_| {
+        Wrong::new("a whole number from 1").hint("leave it out to keep every rotated file")
     })
 }

@@ -12,9 +12,11 @@ use std::time::Duration;
 use serde::Serialize;
 
 pub mod share;
+mod sink;
 pub mod threshold;
 
 pub use share::Share;
+pub use sink::{FileSpec, Rotation, SinkSpec};
 pub use threshold::Threshold;
 
 use crate::measure::Tag;
@@ -173,7 +175,11 @@ pub struct Limits {
 pub struct RecorderSpec {
     /// Which component.
     pub source: RecorderSource,
-    /// Its options, as written: `NAME,key=value`.
+    /// Where its log entries go; `None` is where `--telemetry` says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sink: Option<SinkSpec>,
+    /// Its options, as written: `NAME,key=value`, without those that the host
+    /// keeps for itself.
     pub options: Vec<(String, String)>,
     /// How often it gets statistics, if not as often as the others.
     #[serde(
@@ -203,7 +209,10 @@ fn as_text_if_any<S: serde::Serializer>(
     value: &Option<Duration>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&crate::units::Pretty(value.unwrap_or_default()))
+    match value {
+        Some(value) => as_text(value, serializer),
+        None => serializer.serialize_none(),
+    }
 }
 
 fn as_str<S: serde::Serializer>(value: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {

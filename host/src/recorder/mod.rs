@@ -153,6 +153,8 @@ pub struct RecorderOutcome {
     pub first_invalid: Option<String>,
     /// Log entries that the sink did not take.
     pub entries_lost: u64,
+    /// Why, if the sink knows: the first cause there was.
+    pub entries_lost_because: Option<String>,
     /// Events that the recorder did not get, or failed to handle, before it was
     /// left out.
     pub events_dropped: u64,

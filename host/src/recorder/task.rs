@@ -25,7 +25,7 @@ use super::feed::{Class, Inbox, Next, Queue, class, gap_before};
 use super::{Feed, Recorder, RecorderError, RecorderOutcome, RunInfo, Setup, entry};
 use crate::error::{Error, Problem};
 use crate::event::{Event, EventKind};
-use crate::sink::Sink;
+use crate::sink::{Ledger, Sink};
 use crate::units::Pretty;
 
 /// How many events a recorder gets at once.
@@ -67,7 +67,10 @@ impl Recorders {
         let mut recorders = Self { tasks: Vec::new() };
         let mut starting = Vec::new();
         for ((setup, queue), inbox) in setups.into_iter().zip(queues).zip(inboxes) {
-            let tally = Arc::new(Tally::default());
+            let tally = Arc::new(Tally {
+                ledger: setup.sink.ledger(),
+                ..Tally::default()
+            });
             let stats_interval = interval(&setup);
             let worker = Worker {
                 name: setup.name.clone(),
@@ -141,7 +144,7 @@ impl Recorders {
 impl Drop for Recorders {
     fn drop(&mut self) {
         for task in &self.tasks {
-            task.tally.abandoned.store(true, Ordering::Relaxed);
+            task.tally.abandon();
             task.queue.finish();
         }
     }
@@ -163,14 +166,18 @@ impl Task {
         let left = deadline.saturating_duration_since(Instant::now());
         let mut unhandled = 0;
         if let Err(mpsc::RecvTimeoutError::Timeout) = self.is_done.recv_timeout(left) {
-            self.tally.abandoned.store(true, Ordering::Relaxed);
+            self.tally.abandon();
             unhandled = self.queue.waiting() + self.tally.in_hand.load(Ordering::Relaxed);
             let before = self.tally.last_failure();
-            self.tally.fail(format!(
-                "it did not finish within {}{}",
-                Pretty(patience),
-                before.map_or_else(String::new, |before| format!("; before that: {before}"))
-            ));
+            let (ledger, patience) = (&self.tally.ledger, Pretty(patience));
+            let late = if ledger.is_at_work() {
+                let place = ledger.place();
+                format!("`{place}` did not take the rest of its log entries within {patience}")
+            } else {
+                format!("it did not finish within {patience}")
+            };
+            let before = before.map(|before| format!("; before that: {before}"));
+            self.tally.fail(late + &before.unwrap_or_default());
         } else if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
@@ -178,14 +185,17 @@ impl Task {
             self.tally.fail("its thread panicked".to_owned());
         }
         let tally = &self.tally;
-        let entries_written = tally.written.load(Ordering::Relaxed);
+        let taken = tally.written.load(Ordering::Relaxed);
+        let entries_written = taken.saturating_sub(tally.ledger.unwritten());
+        let entries_lost = tally.valid.load(Ordering::Relaxed) - entries_written;
         RecorderOutcome {
             name: self.name.clone(),
             entries_written,
             entries_invalid: tally.invalid.load(Ordering::Relaxed),
             first_invalid: tally.first_invalid.get().cloned(),
             restarts: tally.restarts.load(Ordering::Relaxed),
-            entries_lost: tally.valid.load(Ordering::Relaxed) - entries_written,
+            entries_lost,
+            entries_lost_because: tally.ledger.cause().filter(|_| entries_lost > 0),
             events_dropped: self.queue.dropped() + unhandled,
             failure: tally.last_failure(),
         }
@@ -197,7 +207,10 @@ impl Task {
 struct Tally {
     /// Entries that were to be written.
     valid: AtomicU64,
+    /// Entries that the sink took. Which of them it did not write, the ledger
+    /// tells.
     written: AtomicU64,
+    ledger: Arc<Ledger>,
     invalid: AtomicU64,
     first_invalid: OnceLock<String>,
     restarts: AtomicU32,
@@ -210,6 +223,11 @@ struct Tally {
 }
 
 impl Tally {
+    fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Relaxed);
+        self.ledger.abandon();
+    }
+
     fn last_failure(&self) -> Option<String> {
         let last = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
         last.clone()
@@ -264,6 +282,9 @@ impl Worker {
             let mut rest = Vec::new();
             self.inbox.take_more(&mut rest, usize::MAX);
             self.queue.count_dropped(count(&rest));
+        }
+        if !self.is_abandoned() {
+            self.sink.finish();
         }
     }
 
@@ -436,6 +457,8 @@ mod tests {
     use super::super::feed::tests::{check, event, system};
     use super::*;
     use crate::event::Interests;
+    use crate::plan::SinkSpec;
+    use crate::sink::{Streams, open};
 
     const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -790,6 +813,32 @@ mod tests {
         assert!(outcome.entries_lost > 0);
         let failure = outcome.failure.expect("it failed");
         assert!(failure.contains("broken pipe"), "{failure}");
+    }
+
+    #[test]
+    fn what_a_sink_loses_is_counted_with_its_cause_and_the_recorder_goes_on() {
+        let streams = Streams {
+            stdout: Box::new(io::sink()),
+            stderr: Box::new(io::sink()),
+        };
+        let full = SinkSpec::file("/dev/full".into());
+        let mut sinks = open([Some(full)], streams).expect("opened");
+        let setup = Setup {
+            name: "fake".to_owned(),
+            recorder: Box::new(one_each()),
+            sink: sinks.remove(0),
+            options: Vec::new(),
+            stats_interval: None,
+        };
+        let (recorders, feed) = Recorders::start(vec![setup], &run_info()).expect("starts");
+        for number in 0..5 {
+            feed.publish(check(number));
+        }
+        let outcome = finish(recorders);
+        assert_eq!((outcome.entries_written, outcome.entries_lost), (0, 6));
+        assert_eq!((outcome.failure, outcome.events_dropped), (None, 0));
+        let cause = outcome.entries_lost_because.expect("there is one");
+        assert!(cause.starts_with("`/dev/full`: No space left"), "{cause}");
     }
 
     #[test]

@@ -144,9 +144,12 @@ fn telemetry_doubts(recorders: &[RecorderOutcome]) -> Vec<String> {
             });
         }
         if recorder.entries_lost > 0 {
+            let cause = recorder.entries_lost_because.as_deref();
+            let cause = cause.map(|cause| format!(": {}", super::text::clean(cause)));
             doubts.push(format!(
-                "{} of the recorder `{name}` could not be written",
-                counted(recorder.entries_lost, "log entry", "log entries")
+                "{} of the recorder `{name}` could not be written{}",
+                counted(recorder.entries_lost, "log entry", "log entries"),
+                cause.unwrap_or_default()
             ));
         }
         if recorder.entries_invalid > 0 {

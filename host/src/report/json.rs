@@ -255,6 +255,7 @@ fn telemetry(outcome: &Outcome) -> Value {
                 "entries_invalid": row.entries_invalid,
                 "first_invalid": row.first_invalid,
                 "entries_lost": row.entries_lost,
+                "entries_lost_because": row.entries_lost_because,
                 "events_dropped": row.events_dropped,
                 "restarts": row.restarts,
                 "failure": row.failure,

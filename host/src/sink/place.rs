@@ -1,0 +1,163 @@
+//! One writer for all recorders that write to the same place.
+
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::{Ledger, Sink};
+use crate::error::Problem;
+
+/// What lines are written to, by one recorder at a time.
+pub(super) trait Target: Send {
+    /// Makes it ready for the first line. Called once all sinks of the run are
+    /// open: what is in the way of one of them harms none.
+    fn begin(&mut self) -> Result<(), Problem> {
+        Ok(())
+    }
+
+    /// Writes a line, with the line break at its end. What it holds back or
+    /// loses it tells the line's owner.
+    ///
+    /// # Errors
+    ///
+    /// If this line and all further ones cannot be written.
+    fn write(&mut self, line: &[u8], owner: &Arc<Ledger>) -> io::Result<()>;
+
+    /// Writes what is held back, unless `owner` is abandoned meanwhile.
+    fn drain(&mut self, _owner: &Ledger) {}
+
+    /// Ends it, after the last line of the last recorder.
+    fn close(&mut self, _owner: &Ledger) {}
+}
+
+/// A recorder's share in a place.
+pub(super) struct Share {
+    place: Arc<Place>,
+    ledger: Arc<Ledger>,
+    line: Vec<u8>,
+    has_finished: bool,
+}
+
+struct Place {
+    target: Mutex<Box<dyn Target>>,
+    /// How many shares have not finished.
+    users: AtomicUsize,
+}
+
+impl Share {
+    /// The first share in `target`, which the user knows as `name`.
+    pub(super) fn first(name: String, target: Box<dyn Target>) -> Self {
+        let place = Arc::new(Place {
+            target: Mutex::new(target),
+            users: AtomicUsize::new(0),
+        });
+        Self::new(place, name)
+    }
+
+    /// Another share in the same target.
+    pub(super) fn another(&self) -> Self {
+        Self::new(self.place.clone(), self.ledger.place().to_owned())
+    }
+
+    fn new(place: Arc<Place>, name: String) -> Self {
+        place.users.fetch_add(1, Ordering::Relaxed);
+        Self {
+            place,
+            ledger: Arc::new(Ledger::new(name)),
+            line: Vec::new(),
+            has_finished: false,
+        }
+    }
+
+    /// Makes its target ready for the first line.
+    pub(super) fn begin(&self) -> Result<(), Problem> {
+        let target = &self.place.target;
+        let mut target = target.lock().unwrap_or_else(PoisonError::into_inner);
+        target.begin()
+    }
+
+    /// Whether this is the last share to finish.
+    fn leave(&mut self) -> bool {
+        let was_in = !std::mem::replace(&mut self.has_finished, true);
+        was_in && self.place.users.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+}
+
+impl Sink for Share {
+    fn write_line(&mut self, line: &str) -> io::Result<()> {
+        self.line.clear();
+        self.line.extend_from_slice(line.as_bytes());
+        self.line.push(b'\n');
+        self.ledger.at_work(true);
+        let written = self
+            .place
+            .target
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .write(&self.line, &self.ledger);
+        self.ledger.at_work(false);
+        written
+    }
+
+    fn finish(&mut self) {
+        self.ledger.at_work(true);
+        let is_last = self.leave();
+        let target = &self.place.target;
+        let mut target = target.lock().unwrap_or_else(PoisonError::into_inner);
+        target.drain(&self.ledger);
+        if is_last {
+            target.close(&self.ledger);
+        }
+        drop(target);
+        self.ledger.at_work(false);
+    }
+
+    fn ledger(&self) -> Arc<Ledger> {
+        self.ledger.clone()
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Says what happens to it.
+    struct Diary(Arc<Mutex<Vec<String>>>);
+
+    impl Target for Diary {
+        fn write(&mut self, line: &[u8], owner: &Arc<Ledger>) -> io::Result<()> {
+            assert!(owner.is_at_work());
+            let line = String::from_utf8_lossy(line).into_owned();
+            self.0.lock().expect("not poisoned").push(line);
+            Ok(())
+        }
+
+        fn close(&mut self, _: &Ledger) {
+            self.0.lock().expect("not poisoned").push("closed".into());
+        }
+    }
+
+    #[test]
+    fn the_last_of_several_recorders_closes_the_place() {
+        let diary = Arc::new(Mutex::new(Vec::new()));
+        let mut first = Share::first("a".to_owned(), Box::new(Diary(diary.clone())));
+        let mut second = first.another();
+        let third = first.another();
+        first.write_line("1").expect("written");
+        first.finish();
+        second.write_line("2").expect("written");
+        // Left out of the run: it never finishes.
+        drop(third);
+        second.finish();
+        assert!(!second.ledger().is_at_work());
+        drop((first, second));
+        let diary = diary.lock().expect("not poisoned");
+        assert_eq!(*diary, ["1\n", "2\n", "closed"]);
+    }
+}
