@@ -4,6 +4,7 @@ use std::cell::Cell;
 
 use crate::squall::script::timing::Transaction;
 use crate::squall::script::{execution, http, log, metrics, random};
+use crate::squall::script::{execution, http, log, metrics, random, timing};
 use crate::{holds, same, variable};
 
 /// Three of four hold in every iteration.
@@ -128,6 +129,14 @@ pub fn log() -> Result<(), String> {
     log::write(log::Level::Info, "log: info");
     log::write(log::Level::Warn, "log: warn");
     log::write(log::Level::Error, "log: error");
+    Ok(())
+}
+
+/// A request and a message of each level, a few times a second.
+pub fn talk() -> Result<(), String> {
+    http::get("/echo", None);
+    log()?;
+    timing::sleep_ms(200.0);
     Ok(())
 }
 

@@ -74,6 +74,7 @@ impl exports::squall::script::user::Guest for Behaviour {
             "random" => control::random(),
             "log" => control::log(),
             "log-flood" => control::log_flood(),
+            "talk" => control::talk(),
             "globals" => control::globals(),
             "everything" => control::everything(),
             "err" => Err("the script says no".to_owned()),
