@@ -10,6 +10,7 @@ mod ending;
 mod environment;
 mod help;
 mod inspect;
+mod json;
 mod misbehaving;
 mod outage;
 mod recorders;
