@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::measure::{LogLevel, MetricKind, RequestSample, ScriptError, Tag};
 use crate::stats::Window;
+use crate::stats::names::NameKind;
 use crate::stats::thresholds::Verdict;
 
 /// Something that happened.
@@ -174,6 +175,38 @@ pub struct RunSummary {
     pub stats: Arc<Stats>,
     /// How the thresholds stand.
     pub thresholds: Vec<Verdict>,
+    /// What is missing from the figures, or from what recorders were told.
+    pub quality: DataQuality,
+}
+
+/// What is missing from a run's figures, or from what recorders were told of it.
+/// Which events a recorder did not get, its queue knows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DataQuality {
+    /// Messages of scripts beyond the run's limit.
+    pub log_messages_dropped: u64,
+    /// Failures of scripts beyond the run's limit, of which recorders were not
+    /// told one by one.
+    pub script_errors_dropped: u64,
+    /// Workers that were lost and did not come back.
+    pub workers_lost: u32,
+    /// VUs that could not start.
+    pub vus_not_started: u32,
+    /// How many [`EventKind::ResourceWarning`]s there were.
+    pub resource_warnings: u32,
+    /// The kinds of names of which there were more than the run's limit.
+    pub names_capped: Vec<CappedNames>,
+}
+
+/// Names beyond the run's limit, which have no statistics of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CappedNames {
+    /// What they name.
+    pub kind: NameKind,
+    /// How many names have statistics of their own.
+    pub limit: usize,
+    /// How often others were used.
+    pub uses: u64,
 }
 
 /// What runs short.

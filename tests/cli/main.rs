@@ -12,6 +12,7 @@ mod events;
 mod help;
 mod inspect;
 mod isolation;
+mod json;
 mod locust;
 mod misbehaving;
 mod outage;

@@ -191,6 +191,8 @@ fn a_flood_of_failures_is_counted_whole_and_does_not_drown_the_telemetry() {
     assert!(outcome.stderr.contains("99950"), "{}", outcome.story());
     let end = outcome.entries("loadtest.run.end");
     assert_eq!(end[0]["test"]["totals"]["iterations_failed"], 100_000);
+    let quality = &end[0]["test"]["data_quality"];
+    assert_eq!(quality["script_errors_dropped"], 99_950);
 }
 
 #[test]

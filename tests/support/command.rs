@@ -7,6 +7,7 @@ use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::guests::repository;
+use super::schemas::Judge;
 use super::server::Server;
 
 /// How long a run may take before it is killed and its test fails.
@@ -308,6 +311,7 @@ impl Running {
             described: std::mem::take(&mut self.described),
         };
         assert!(!late, "killed after {:?}{}", self.timeout, outcome.story());
+        judge(&outcome.stdout, &outcome);
         outcome
     }
 }
@@ -368,7 +372,9 @@ impl Outcome {
     pub(crate) fn read(&self, name: &str) -> String {
         let folder = self.folder.as_ref().expect("it came with the invocation");
         let text = fs::read_to_string(folder.path().join(name));
-        text.unwrap_or_else(|error| panic!("`{name}`: {error}{}", self.story()))
+        let text = text.unwrap_or_else(|error| panic!("`{name}`: {error}{}", self.story()));
+        judge(&text, self);
+        text
     }
 
     /// The log entries of one kind, such as `loadtest.run.end`.
@@ -400,6 +406,24 @@ impl Outcome {
             tail(&self.stdout),
             tail(&self.stderr),
         )
+    }
+}
+
+/// Fails unless every line that the `json` recorder wrote is what its schema
+/// says, whatever the test is about. Other recorders' lines pass, and so does
+/// what was cut off with its process.
+#[track_caller]
+fn judge(text: &str, outcome: &Outcome) {
+    static JUDGE: OnceLock<Judge> = OnceLock::new();
+    let schemas = || Judge::read(&repository().join("guest-examples/rust/json/schema"));
+    let written = text
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|line| line.get("schema_version").is_some() && line.get("message").is_some());
+    for line in written {
+        if let Err(mistake) = JUDGE.get_or_init(schemas).check(&line) {
+            panic!("{mistake}{}", outcome.story());
+        }
     }
 }
 

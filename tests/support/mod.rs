@@ -5,4 +5,6 @@ pub(crate) mod command;
 pub(crate) mod guests;
 pub(crate) mod nginx;
 pub(crate) mod port;
+#[path = "../../guest-examples/rust/json/src/schemas.rs"]
+pub(crate) mod schemas;
 pub(crate) mod server;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::config::{Key, Options, Place, Surroundings, resolve};
 use crate::error::ExitCode;
-use crate::event::{RunSummary, Stats, StopReason};
+use crate::event::{DataQuality, RunSummary, Stats, StopReason};
 use crate::measure::{IterationEnd, MetricKind, Phases, RequestSample, ScriptError};
 use crate::plan::{Plan, ScriptSource};
 use crate::recorder::RecorderOutcome;
@@ -67,6 +67,7 @@ fn outcome(plan: Plan, total: &Snapshot, duration: Duration, exit_code: ExitCode
             reason: StopReason::Completed,
             stats: Arc::new(stats),
             thresholds: thresholds::judge(&plan.thresholds, total, duration),
+            quality: DataQuality::default(),
         },
         plan: Arc::new(plan),
         exit_code,

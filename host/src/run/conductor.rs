@@ -23,7 +23,9 @@ use super::engine::{self, Command, Report, Shared};
 use super::pulse::Lag;
 use super::{Health, Live, Outcome, Phase, Setup, Stop};
 use crate::error::{Error, ExitCode, Problem};
-use crate::event::{EventKind, Interests, RunSummary, Stats, StopReason, SystemUsage};
+use crate::event::{
+    CappedNames, DataQuality, EventKind, Interests, RunSummary, Stats, StopReason, SystemUsage,
+};
 use crate::executor::Schedule;
 use crate::measure::ScriptError;
 use crate::plan::{Executor, Plan, Share};
@@ -106,13 +108,14 @@ pub fn run<S: Script>(setup: Setup<S>) -> Result<Outcome, Error> {
         lag: Lag::default(),
         health: HealthWatch::new(threads.max(1)),
         never_started: 0,
+        resource_warnings: 0,
         schedules: Arc::new([]),
         setups: Vec::new(),
     };
     // Without a result the recorders are dropped: there is nothing to finish.
     let ended = runtime.block_on(conductor.conduct())?;
     let telemetry = recorders.finish(RECORDERS_FINISH);
-    Ok(ended.outcome(run_id, plan, telemetry, &names))
+    Ok(ended.outcome(run_id, plan, telemetry))
 }
 
 fn no_thread(error: std::io::Error) -> Error {
@@ -215,6 +218,7 @@ struct Conductor<S: Script> {
     lag: Lag,
     health: HealthWatch,
     never_started: u32,
+    resource_warnings: u32,
     /// By scenario, once the run has started.
     schedules: Arc<[Schedule]>,
     /// By scenario: the VU that ran `setup`, and what it returned.
@@ -229,9 +233,6 @@ struct Ended {
     exit_code: ExitCode,
     total: Snapshot,
     health: Health,
-    log_messages_lost: u64,
-    script_failures_untold: u64,
-    never_started: u32,
     vus: u32,
 }
 
@@ -645,6 +646,9 @@ impl<S: Script> Conductor<S> {
             self.context.publish(EventKind::System(usage));
         }
         for change in self.shortage.observe(&usage) {
+            if matches!(change, EventKind::ResourceWarning(_)) {
+                self.resource_warnings += 1;
+            }
             self.context.publish(change);
         }
     }
@@ -698,7 +702,8 @@ impl<S: Script> Conductor<S> {
             exit_code: exit_code as u8,
             reason: reason.clone(),
             stats: last[0].1.clone(),
-            thresholds: self.verdicts,
+            thresholds: std::mem::take(&mut self.verdicts),
+            quality: self.quality(),
         };
         for (interval, stats) in last {
             let summary = RunSummary {
@@ -715,10 +720,25 @@ impl<S: Script> Conductor<S> {
             exit_code,
             total: self.total,
             health: self.health.health(),
-            log_messages_lost: self.context.log_messages_lost(),
-            script_failures_untold: self.context.script_failures_untold(),
-            never_started: self.never_started,
             vus,
+        }
+    }
+
+    /// What the figures lack, and what recorders were not told.
+    fn quality(&self) -> DataQuality {
+        let names = &self.shared.names;
+        let capped = NameKind::ALL.map(|kind| CappedNames {
+            kind,
+            limit: names.limit(),
+            uses: names.refused(kind),
+        });
+        DataQuality {
+            log_messages_dropped: self.context.log_messages_lost(),
+            script_errors_dropped: self.context.script_failures_untold(),
+            workers_lost: 0,
+            vus_not_started: self.never_started,
+            resource_warnings: self.resource_warnings,
+            names_capped: capped.into_iter().filter(|names| names.uses > 0).collect(),
         }
     }
 }
@@ -740,45 +760,8 @@ fn script_failed(what: &str, error: &ScriptError) -> Problem {
 }
 
 impl Ended {
-    fn outcome(
-        self,
-        run_id: String,
-        plan: Arc<Plan>,
-        telemetry: Vec<RecorderOutcome>,
-        names: &Names,
-    ) -> Outcome {
-        let mut warnings = Vec::new();
-        for kind in NameKind::ALL {
-            let refused = names.refused(kind);
-            if refused > 0 {
-                warnings.push(format!(
-                    "more than {} {}: {refused} uses of the others are counted together as \
-                     `(other)`; give URLs that hold an id a name, or raise `--names`",
-                    names.limit(),
-                    kind.plural(),
-                ));
-            }
-        }
-        if self.log_messages_lost > 0 {
-            warnings.push(format!(
-                "the scripts logged {} messages beyond the run's limit: they were counted, not \
-                 kept (`--log-messages`)",
-                self.log_messages_lost
-            ));
-        }
-        if self.script_failures_untold > 0 {
-            warnings.push(format!(
-                "of the scripts' failures, {} beyond the run's limit were counted, and not \
-                 logged each (`--log-messages`)",
-                self.script_failures_untold
-            ));
-        }
-        if self.never_started > 0 {
-            warnings.push(format!(
-                "{} of {} VUs could not start",
-                self.never_started, self.vus
-            ));
-        }
+    fn outcome(self, run_id: String, plan: Arc<Plan>, telemetry: Vec<RecorderOutcome>) -> Outcome {
+        let warnings = warnings(&self.summary.quality, self.vus);
         let lost = telemetry.iter().any(|recorder| !recorder.is_complete());
         let exit_code = match self.exit_code {
             ExitCode::Passed if lost => ExitCode::Incomplete,
@@ -800,6 +783,39 @@ impl Ended {
             summary: self.summary,
         }
     }
+}
+
+/// What the user should know about what is missing.
+fn warnings(quality: &DataQuality, vus: u32) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for CappedNames { kind, limit, uses } in &quality.names_capped {
+        warnings.push(format!(
+            "more than {limit} {}: {uses} uses of the others are counted together as \
+             `(other)`; give URLs that hold an id a name, or raise `--names`",
+            kind.plural(),
+        ));
+    }
+    if quality.log_messages_dropped > 0 {
+        warnings.push(format!(
+            "the scripts logged {} messages beyond the run's limit: they were counted, not \
+             kept (`--log-messages`)",
+            quality.log_messages_dropped
+        ));
+    }
+    if quality.script_errors_dropped > 0 {
+        warnings.push(format!(
+            "of the scripts' failures, {} beyond the run's limit were counted, and not \
+             logged each (`--log-messages`)",
+            quality.script_errors_dropped
+        ));
+    }
+    if quality.vus_not_started > 0 {
+        warnings.push(format!(
+            "{} of {vus} VUs could not start",
+            quality.vus_not_started
+        ));
+    }
+    warnings
 }
 
 /// What the samples of the process's use come to.

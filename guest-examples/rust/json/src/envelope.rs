@@ -1,19 +1,23 @@
 //! The wrapping that all log entries share: when, how severe, what, and on which
-//! run and node.
+//! run and node, under the names that a profile gives them.
 
-use serde_json::{Map, Value, json};
+use std::fmt;
 
-use crate::squall::recorder::events::{Event, LogLevel, Role, RunInfo};
-use crate::tidy::{shorten, tidy};
-use crate::time::rfc3339;
+use crate::line::{Line, Object, Text};
+use crate::options::Profile;
+use crate::squall::recorder::events::{Event, LogLevel, Role, RunInfo, Tag};
 
 /// A number that grows with the set of events and keys.
 const SCHEMA_VERSION: &str = "1.0";
+/// The version of the Elastic Common Schema that the profile `ecs` follows.
+const ECS_VERSION: &str = "8.11.0";
 /// Log drivers split longer lines, or drop them.
-const LINE_LIMIT: usize = 8 * 1024;
-/// How long a string may get, and how long once the line got too long.
-const STRING_LIMITS: [usize; 2] = [1024, 128];
-/// How many labels a run may have, and how long their names and values may get.
+pub const LINE_LIMIT: usize = 8 * 1024;
+/// How long a string may get, and how long in a line that got too long. With the
+/// shorter ones any line fits.
+pub const STRING_LIMITS: [usize; 2] = [1024, 128];
+/// How many labels a run and how many tags a measurement may have, and how long
+/// their names and values may get.
 const LABELS: usize = 16;
 const LABEL_NAME_LIMIT: usize = 64;
 const LABEL_VALUE_LIMIT: usize = 256;
@@ -28,17 +32,21 @@ pub enum Level {
 }
 
 impl Level {
-    fn name(self) -> &'static str {
-        match self {
-            Level::Debug => "debug",
-            Level::Info => "info",
-            Level::Warn => "warn",
-            Level::Error => "error",
+    fn name(self, profile: Profile) -> &'static str {
+        match (self, profile) {
+            (Level::Debug, Profile::Gcp) => "DEBUG",
+            (Level::Info, Profile::Gcp) => "INFO",
+            (Level::Warn, Profile::Gcp) => "WARNING",
+            (Level::Error, Profile::Gcp) => "ERROR",
+            (Level::Debug, _) => "debug",
+            (Level::Info, _) => "info",
+            (Level::Warn, _) => "warn",
+            (Level::Error, _) => "error",
         }
     }
 
     /// The number that OpenTelemetry gives to the level.
-    fn severity_number(self) -> u8 {
+    fn severity_number(self) -> u64 {
         match self {
             Level::Debug => 5,
             Level::Info => 9,
@@ -59,112 +67,284 @@ impl From<LogLevel> for Level {
     }
 }
 
-/// What there is to say about an event, without the wrapping.
-#[derive(Debug)]
-pub struct Entry {
-    pub level: Level,
-    /// The event's name, without the `loadtest.` that all have in front.
-    pub name: &'static str,
-    /// A sentence for a person.
-    pub message: String,
-    /// An object whose members go to the end of the line. May hold nulls and
-    /// empty strings: they are left out.
-    pub payload: Value,
+/// Declares the events' names: each has a schema of that name.
+macro_rules! names {
+    ($($case:ident = $name:literal,)*) => {
+        /// What an entry is about.
+        #[derive(Clone, Copy, Debug, PartialEq)]
+        pub enum Name {
+            $($case,)*
+        }
+
+        impl Name {
+            /// Every name.
+            #[cfg(test)]
+            pub const ALL: &[Name] = &[$(Name::$case,)*];
+
+            pub fn text(self) -> &'static str {
+                match self {
+                    $(Name::$case => concat!("loadtest.", $name),)*
+                }
+            }
+        }
+    };
+}
+
+names! {
+    RunStart = "run.start",
+    RampComplete = "users.ramp_complete",
+    StopRequested = "run.stop_requested",
+    RunEnd = "run.end",
+    WorkerConnected = "worker.connected",
+    WorkerLost = "worker.lost",
+    ThresholdBreached = "threshold.breached",
+    ThresholdRecovered = "threshold.recovered",
+    ThresholdResult = "threshold.result",
+    TelemetryDropped = "telemetry.dropped",
+    ResourceWarning = "resource.warning",
+    ResourceRecovered = "resource.recovered",
+    ResourceStats = "resource.stats",
+    RequestStats = "request.stats",
+    RequestError = "request.error",
+    IterationStats = "iteration.stats",
+    CheckStats = "check.stats",
+    TransactionStats = "transaction.stats",
+    MetricCustom = "metric.custom",
+    GuestError = "guest.error",
+    GuestLog = "guest.log",
+    RequestSample = "request.sample",
+    TransactionSample = "transaction.sample",
+    IterationSample = "iteration.sample",
+    CheckSample = "check.sample",
+    MetricSample = "metric.sample",
+    Other = "other",
 }
 
 /// The wrapping of one run's entries.
 #[derive(Debug)]
 pub struct Envelope {
-    service: Value,
-    run: Value,
-    role: Role,
+    profile: Profile,
     node: String,
-    host: String,
-    process_id: u32,
+    /// What is the same in all lines, for each of the limits on strings.
+    fixed: [Fixed; STRING_LIMITS.len()],
     /// The number of the last entry.
     seq: u64,
+    /// The line under way.
+    line: Line,
+}
+
+/// What is the same in all lines of a run.
+#[derive(Debug)]
+struct Fixed {
+    run: String,
+    /// The node on which this recorder runs.
+    node: String,
+    truncated: bool,
 }
 
 impl Envelope {
-    pub fn new(run: &RunInfo) -> Self {
+    pub fn new(run: &RunInfo, profile: Profile) -> Self {
         Self {
-            service: json!({
-                "name": "squall",
-                "version": run.host_version,
-                "instance": { "id": run.node },
-            }),
-            run: json!({ "id": run.run_id, "plan": run.test_plan, "labels": labels(&run.tags) }),
-            role: run.role,
+            profile,
             node: run.node.clone(),
-            host: run.hostname.clone(),
-            process_id: run.process_id,
+            fixed: STRING_LIMITS.map(|limit| Fixed::new(run, profile, limit)),
             seq: 0,
+            line: Line::default(),
         }
     }
 
-    /// Writes an entry as one line, without the line's end.
-    pub fn wrap(&mut self, event: &Event, entry: Entry) -> String {
-        self.seq += 1;
-        let mut line = String::new();
-        for limit in STRING_LIMITS {
-            line = self.line(event, &entry, limit).to_string();
-            if line.len() <= LINE_LIMIT {
-                return line;
+    /// Where the entries about `event` go: to the end of `lines`.
+    pub fn entries<'a>(&'a mut self, event: &'a Event, lines: &'a mut Vec<String>) -> Entries<'a> {
+        Entries {
+            envelope: self,
+            event,
+            lines,
+        }
+    }
+
+    fn write(&mut self, limits: usize, event: &Event, entry: &Entry<'_>) {
+        let (profile, seq) = (self.profile, self.seq);
+        let fixed = &self.fixed[limits];
+        let line = &mut self.line;
+        line.clear(STRING_LIMITS[limits]);
+        let key = |native: &'static str| match (profile, native) {
+            (Profile::Ecs, "time") => "@timestamp",
+            (Profile::Ecs, "level") => "log.level",
+            (Profile::Datadog, "time") => "timestamp",
+            (Profile::Datadog, "level") => "status",
+            (Profile::Gcp, "level") => "severity",
+            _ => native,
+        };
+        line.raw("{\"");
+        line.raw(key("time"));
+        line.raw("\":");
+        line.time(event.time_ms);
+        line.raw(",\"");
+        line.raw(key("level"));
+        line.raw("\":\"");
+        line.raw(entry.level.name(profile));
+        let severity = entry.level.severity_number();
+        if profile == Profile::Ecs {
+            line.raw("\",\"event\":{\"action\":\"");
+            line.raw(entry.name.text());
+            line.raw("\",\"dataset\":\"squall.telemetry\",\"severity\":");
+            line.count(severity);
+            line.raw(",\"sequence\":");
+            line.count(seq);
+            line.raw("},\"message\":");
+        } else {
+            line.raw("\",\"severity_number\":");
+            line.count(severity);
+            line.raw(",\"event_name\":\"");
+            line.raw(entry.name.text());
+            line.raw("\",\"message\":");
+        }
+        line.string(|text| {
+            // A string takes all that it is given.
+            let _ = (entry.message)(text);
+        });
+        line.raw(&fixed.run);
+        if event.node == self.node {
+            line.raw(&fixed.node);
+        } else {
+            line.raw(",\"node\":");
+            line.object(|node| another_node(node, &event.node));
+        }
+        if profile != Profile::Ecs {
+            line.raw(",\"seq\":");
+            line.count(seq);
+        }
+        let mut members = line.members();
+        (entry.payload)(&mut members);
+        if fixed.truncated || line.truncated() {
+            line.raw(",\"truncated\":true");
+        }
+        line.raw("}");
+    }
+}
+
+impl Fixed {
+    fn new(run: &RunInfo, profile: Profile, limit: usize) -> Self {
+        let mut line = Line::new(limit);
+        let mut members = line.members();
+        if profile == Profile::Ecs {
+            members.text("ecs.version", ECS_VERSION);
+        }
+        members.text("schema_version", SCHEMA_VERSION);
+        if profile == Profile::Datadog {
+            members.text("service", "squall");
+            members.text("version", &run.host_version);
+            members.optional("host", Some(&run.hostname));
+            members.text("ddsource", "squall");
+        } else {
+            members.object("service", |service| {
+                service.text("name", "squall");
+                service.text("version", &run.host_version);
+                if profile == Profile::Ecs {
+                    service.object("node", |node| node.text("name", &run.node));
+                } else {
+                    service.object("instance", |instance| instance.text("id", &run.node));
+                }
+            });
+        }
+        if profile == Profile::Ecs {
+            members.object("host", |host| host.optional("name", Some(&run.hostname)));
+            labels(&mut members, "labels", &run.tags, profile);
+        }
+        members.object("run", |members| {
+            members.text("id", &run.run_id);
+            members.text("plan", &run.test_plan);
+            if matches!(profile, Profile::Native | Profile::Datadog) {
+                labels(members, "labels", &run.tags, profile);
+            }
+        });
+        if profile == Profile::Gcp {
+            labels(
+                &mut members,
+                "logging.googleapis.com/labels",
+                &run.tags,
+                profile,
+            );
+        }
+        let run_ends = line.text().len();
+        line.members().object("node", |members| {
+            members.text("role", role_name(run.role));
+            members.text("id", &run.node);
+            if matches!(profile, Profile::Native | Profile::Gcp) {
+                members.optional("host", Some(&run.hostname));
+            }
+            members.count("pid", run.process_id.into());
+        });
+        let (run, node) = line.text().split_at(run_ends);
+        Self {
+            run: run.to_owned(),
+            node: node.to_owned(),
+            truncated: line.truncated(),
+        }
+    }
+}
+
+/// The entries about one event.
+pub struct Entries<'a> {
+    envelope: &'a mut Envelope,
+    event: &'a Event,
+    lines: &'a mut Vec<String>,
+}
+
+/// What there is to say, without the wrapping.
+struct Entry<'a> {
+    level: Level,
+    name: Name,
+    message: &'a dyn Fn(&mut Text<'_>) -> fmt::Result,
+    payload: &'a dyn Fn(&mut Object<'_>),
+}
+
+impl Entries<'_> {
+    /// Adds an entry: `message` is a sentence for a person, the members that
+    /// `payload` writes go to the end of the line. Both may be asked more than
+    /// once.
+    pub fn add(
+        &mut self,
+        level: Level,
+        name: Name,
+        message: impl Fn(&mut Text<'_>) -> fmt::Result,
+        payload: impl Fn(&mut Object<'_>),
+    ) {
+        let entry = Entry {
+            level,
+            name,
+            message: &message,
+            payload: &payload,
+        };
+        self.envelope.seq += 1;
+        for limits in 0..STRING_LIMITS.len() {
+            self.envelope.write(limits, self.event, &entry);
+            if self.envelope.line.text().len() <= LINE_LIMIT {
+                break;
             }
         }
-
-        // Shorter strings were not enough: leave out the largest parts.
-        let mut entry = entry;
-        while line.len() > LINE_LIMIT && drop_largest(&mut entry.payload) {
-            let mut shorter = self.line(event, &entry, STRING_LIMITS[1]);
-            shorter["truncated"] = json!(true);
-            line = shorter.to_string();
-        }
-        line
+        self.lines.push(self.envelope.line.text().to_owned());
     }
+}
 
-    fn line(&self, event: &Event, entry: &Entry, limit: usize) -> Value {
-        let mut line = json!({
-            "time": rfc3339(event.time_ms),
-            "level": entry.level.name(),
-            "severity_number": entry.level.severity_number(),
-            "event_name": format!("loadtest.{}", entry.name),
-            "message": entry.message,
-            "schema_version": SCHEMA_VERSION,
-            "service": self.service,
-            "run": self.run,
-            "node": self.node(event),
-            "seq": self.seq,
-        });
-        if let (Value::Object(line), Value::Object(payload)) = (&mut line, &entry.payload) {
-            line.extend(payload.clone());
-        }
-        let mut truncated = false;
-        let mut line = tidy(line, limit, &mut truncated).expect("a line has its time");
-        if truncated {
-            line["truncated"] = json!(true);
-        }
-        line
+/// The tags of a measurement.
+pub fn tags(members: &mut Object<'_>, tags: &[Tag]) {
+    let kept = &tags[..tags.len().min(LABELS)];
+    if kept.len() < tags.len() {
+        members.mark_truncated();
     }
+    members.pairs("tags", kept, LABEL_NAME_LIMIT + LABEL_VALUE_LIMIT);
+}
 
-    /// The node on which the event happened, which need not be this one.
-    fn node(&self, event: &Event) -> Value {
-        if event.node == self.node {
-            json!({
-                "role": role_name(self.role),
-                "id": self.node,
-                "host": self.host,
-                "pid": self.process_id,
-            })
-        } else {
-            let role = match event.node.as_str() {
-                "standalone" => Role::Standalone,
-                "master" => Role::Master,
-                _ => Role::Worker,
-            };
-            json!({ "role": role_name(role), "id": event.node })
-        }
-    }
+/// A node that is not the one on which this recorder runs.
+fn another_node(members: &mut Object<'_>, node: &str) {
+    let role = match node {
+        "standalone" => Role::Standalone,
+        "master" => Role::Master,
+        _ => Role::Worker,
+    };
+    members.text("role", role_name(role));
+    members.text("id", node);
 }
 
 fn role_name(role: Role) -> &'static str {
@@ -176,40 +356,26 @@ fn role_name(role: Role) -> &'static str {
 }
 
 /// The run's tags: the only keys in a line that a user makes up.
-fn labels(tags: &[(String, String)]) -> Map<String, Value> {
-    let mut labels = Map::new();
-    for (name, value) in tags {
-        if labels.len() == LABELS {
-            break;
+fn labels(members: &mut Object<'_>, key: &str, tags: &[Tag], profile: Profile) {
+    let mut names: Vec<String> = Vec::new();
+    members.object(key, |labels| {
+        for (name, value) in tags {
+            // Where a dot in a key means an object, the name must not have one.
+            let name = match profile {
+                Profile::Ecs => name.replace('.', "_"),
+                _ => name.clone(),
+            };
+            let mut written = Line::new(LABEL_NAME_LIMIT);
+            written.string(|text| text.push(&name));
+            let quoted = written.text();
+            let name = quoted[1..quoted.len() - 1].to_owned();
+            if names.len() == LABELS || written.truncated() {
+                labels.mark_truncated();
+            }
+            if names.len() < LABELS && !name.is_empty() && !names.contains(&name) {
+                labels.short_text(&name, value, LABEL_VALUE_LIMIT);
+                names.push(name);
+            }
         }
-        if !name.is_empty() {
-            let name = shorten(name.clone(), LABEL_NAME_LIMIT, &mut false);
-            let value = shorten(value.clone(), LABEL_VALUE_LIMIT, &mut false);
-            labels.insert(name, Value::String(value));
-        }
-    }
-    labels
-}
-
-/// Takes the largest member out of the largest object of a payload. False if
-/// there is nothing left to take out.
-fn drop_largest(payload: &mut Value) -> bool {
-    let largest = |members: &Map<String, Value>| {
-        members
-            .iter()
-            .max_by_key(|(_, value)| value.to_string().len())
-            .map(|(key, _)| key.clone())
-    };
-    let Some(members) = payload.as_object_mut() else {
-        return false;
-    };
-    let Some(key) = largest(members) else {
-        return false;
-    };
-    let inner = members.get_mut(&key).and_then(Value::as_object_mut);
-    match inner.and_then(|inner| Some((largest(inner)?, inner))) {
-        Some((key, inner)) => inner.shift_remove(&key),
-        None => members.shift_remove(&key),
-    };
-    true
+    });
 }

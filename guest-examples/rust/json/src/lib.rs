@@ -1,24 +1,21 @@
 //! The `json` recorder: one log entry for each thing worth knowing about a run.
 //!
 //! Events come in at `handle`. [`recorder`] says what each of them becomes, with
-//! the help of [`stats`] and [`lifecycle`]; [`envelope`] puts every entry into
-//! the same wrapping, and [`tidy`] sees to the promises that hold for all lines:
-//!
-//! - The first key is `time`, and the order of keys never changes.
-//! - A key has one type forever. A number that counts is an integer, a number
-//!   that measures has a fraction, and what is not known is left out.
-//! - Nothing that a user names becomes a key, but for `run.labels` and the plan.
-//! - A line has at most 8 KiB, a string 1 KiB.
-//!
-//! The lines with `"window": "interval"` add up to those with `"total"`.
+//! the help of [`lifecycle`], [`stats`] and [`samples`]; [`envelope`] puts every
+//! entry into the same wrapping, and [`line`] writes it. What is promised of the
+//! lines stands in `README.md`, what is in them in `schema/`.
 
 mod envelope;
 mod lifecycle;
+mod line;
+mod options;
 mod recorder;
+mod samples;
+#[cfg(test)]
+mod schemas;
 mod stats;
 #[cfg(test)]
 mod tests;
-mod tidy;
 mod time;
 
 use std::cell::RefCell;
@@ -30,6 +27,7 @@ use squall::recorder::events::{Event, Interests, RunInfo};
 wit_bindgen::generate!({
     world: "recorder",
     path: "../../../wit/recorder",
+    additional_derives: [PartialEq],
 });
 
 thread_local! {
@@ -42,17 +40,20 @@ export!(Json);
 
 impl Guest for Json {
     fn start(run: RunInfo) -> Result<Interests, String> {
-        RECORDER.set(Some(Recorder::new(run)?));
-        Ok(Interests::STATS | Interests::SYSTEM | Interests::SCRIPT_ERRORS | Interests::LOGS)
+        let recorder = Recorder::new(run)?;
+        let interests = recorder.interests();
+        RECORDER.set(Some(recorder));
+        Ok(interests)
     }
 
     fn handle(events: Vec<Event>) -> Vec<String> {
         RECORDER.with_borrow_mut(|recorder| {
             let recorder = recorder.as_mut().expect("the host calls `start` first");
-            events
-                .iter()
-                .flat_map(|event| recorder.handle(event))
-                .collect()
+            let mut lines = Vec::with_capacity(events.len());
+            for event in &events {
+                recorder.handle(event, &mut lines);
+            }
+            lines
         })
     }
 

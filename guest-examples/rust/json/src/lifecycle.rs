@@ -1,56 +1,119 @@
 //! The entries of the single events: of the run's life, of its nodes, and of
 //! the script.
 
-use serde_json::{Value, json};
+use std::fmt::Write as _;
 
-use crate::envelope::{Entry, Level};
+use serde_json::{Map, Value};
+
+use crate::envelope::{Entries, Level, Name, STRING_LIMITS};
+use crate::line::Object;
 use crate::squall::recorder::events::{
-    LogMessage, RampUp, ResourceKind, ResourceWarning, RunInfo, RunSummary, ScriptError,
-    StopReason, SystemUsage, Threshold,
+    DataQuality, LogMessage, NameKind, OtherEvent, RampUp, ResourceKind, ResourceWarning, RunInfo,
+    RunSummary, ScriptError, StopReason, SystemUsage, Threshold,
 };
-use crate::stats::rounded;
 
-pub fn run_start(run: &RunInfo) -> Entry {
-    Entry {
-        level: Level::Info,
-        name: "run.start",
-        message: format!("run {} of {} starts", run.run_id, run.test_plan),
-        payload: json!({
-            "test": {
-                "scenarios": run.scenarios,
-                "stats_interval_ms": run.stats_interval_ms,
-                // Parsed, for the text may be spread over lines.
-                "config": serde_json::from_str::<Value>(&run.plan).ok().filter(Value::is_object),
-            },
-        }),
+/// How many bytes the plan, and the list of scenarios, may take in a line that
+/// would get too long with all of them.
+const CONFIG_ROOM: usize = 2 * 1024;
+const SCENARIOS_ROOM: usize = 512;
+
+pub fn run_start(to: &mut Entries<'_>, run: &RunInfo) {
+    // Parsed, for the text may be spread over lines.
+    let config = match serde_json::from_str(&run.plan) {
+        Ok(Value::Object(config)) => config,
+        _ => Map::new(),
+    };
+    to.add(
+        Level::Info,
+        Name::RunStart,
+        |text| write!(text, "run {} of {} starts", run.run_id, run.test_plan),
+        |line| {
+            line.object("test", |test| {
+                let short = test.limit() < STRING_LIMITS[0];
+                let room = |bytes| if short { bytes } else { usize::MAX };
+                test.texts("scenarios", &run.scenarios, room(SCENARIOS_ROOM));
+                test.measure("stats_interval_ms", run.stats_interval_ms);
+                configuration(test, &config, room(CONFIG_ROOM));
+            });
+        },
+    );
+}
+
+/// Writes the plan without what says nothing, and without its largest parts if
+/// it takes more than `room` bytes.
+fn configuration(test: &mut Object<'_>, config: &Map<String, Value>, room: usize) {
+    let mut config = config.clone();
+    config.retain(|_, value| has_content(value));
+    let mut length = 0;
+    let mut parts = Vec::new();
+    for (key, value) in &config {
+        // With the quotes, the colon and the comma.
+        let part = Value::from(key.as_str()).to_string().len() + value.to_string().len() + 2;
+        length += part;
+        parts.push((part, key.clone()));
+    }
+    parts.sort();
+    while length > room
+        && let Some((part, key)) = parts.pop()
+    {
+        config.shift_remove(&key);
+        length -= part;
+        test.mark_truncated();
+    }
+    if !config.is_empty() {
+        test.raw("config", &Value::Object(config).to_string());
     }
 }
 
-pub fn ramp_complete(ramp_up: &RampUp) -> Entry {
-    Entry {
-        level: Level::Info,
-        name: "users.ramp_complete",
-        message: format!("all {} VUs are running", ramp_up.vus),
-        payload: json!({ "users": { "count": ramp_up.vus } }),
+/// Whether a value says something. Takes out of an object what does not.
+fn has_content(value: &mut Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(_) | Value::Number(_) => true,
+        Value::String(text) => !text.is_empty(),
+        Value::Array(values) => {
+            values.retain_mut(has_content);
+            !values.is_empty()
+        }
+        Value::Object(members) => {
+            members.retain(|_, value| has_content(value));
+            !members.is_empty()
+        }
     }
 }
 
-pub fn stop_requested(reason: &StopReason) -> Entry {
+pub fn ramp_complete(to: &mut Entries<'_>, ramp_up: &RampUp) {
+    to.add(
+        Level::Info,
+        Name::RampComplete,
+        |text| write!(text, "all {} VUs are running", ramp_up.vus),
+        |line| line.object("users", |users| users.count("count", ramp_up.vus.into())),
+    );
+}
+
+pub fn stop_requested(to: &mut Entries<'_>, reason: &StopReason) {
     let (name, detail) = stop_reason(reason);
     let level = match reason {
         StopReason::Completed => Level::Info,
         _ => Level::Warn,
     };
-    let colon = if detail.is_some() { ": " } else { "" };
-    Entry {
+    to.add(
         level,
-        name: "run.stop_requested",
-        message: format!(
-            "the run is stopping, {name}{colon}{}",
-            detail.unwrap_or_default()
-        ),
-        payload: json!({ "stop": { "reason": name, "detail": detail } }),
-    }
+        Name::StopRequested,
+        |text| {
+            write!(text, "the run is stopping, {name}")?;
+            match detail {
+                Some(detail) => write!(text, ": {detail}"),
+                None => Ok(()),
+            }
+        },
+        |line| {
+            line.object("stop", |stop| {
+                stop.text("reason", name);
+                stop.optional("detail", detail);
+            });
+        },
+    );
 }
 
 fn stop_reason(reason: &StopReason) -> (&'static str, Option<&str>) {
@@ -63,7 +126,7 @@ fn stop_reason(reason: &StopReason) -> (&'static str, Option<&str>) {
     }
 }
 
-pub fn run_end(elapsed_ms: f64, summary: &RunSummary) -> Entry {
+pub fn run_end(to: &mut Entries<'_>, elapsed_ms: f64, summary: &RunSummary) {
     let (level, status) = match (&summary.reason, summary.passed) {
         (StopReason::Interrupted, _) => (Level::Warn, "interrupted"),
         (StopReason::Aborted(_), _) => (Level::Error, "aborted"),
@@ -72,136 +135,187 @@ pub fn run_end(elapsed_ms: f64, summary: &RunSummary) -> Entry {
     };
     let (reason, detail) = stop_reason(&summary.reason);
     let total = &summary.stats.total;
-    let passed = summary
-        .thresholds
-        .iter()
-        .filter(|threshold| threshold.passed)
-        .count();
-    Entry {
+    let thresholds = &summary.thresholds;
+    let passed = thresholds.iter().filter(|it| it.passed).count();
+    to.add(
         level,
-        name: "run.end",
-        message: format!(
-            "run {status} after {:.1} s: {} requests, {} failures, {} iterations",
-            elapsed_ms / 1e3,
-            total.all.requests,
-            total.all.failures,
-            total.iterations.finished,
-        ),
-        payload: json!({
-            "test": {
-                "status": status,
-                "exit_code": summary.exit_code,
-                "duration_s": rounded(elapsed_ms / 1e3),
-                "reason": reason,
-                "detail": detail,
-                "totals": {
-                    "requests": total.all.requests,
-                    "failures": total.all.failures,
-                    "bytes_sent": total.all.sent_bytes,
-                    "bytes_received": total.all.received_bytes,
-                    "iterations": total.iterations.finished,
-                    "iterations_failed": total.iterations.failed,
-                    "iterations_interrupted": total.iterations.interrupted,
-                    "iterations_dropped": total.iterations.dropped,
-                    "checks_passed": total.checks.iter().map(|check| check.passes).sum::<u64>(),
-                    "checks_failed": total.checks.iter().map(|check| check.failures).sum::<u64>(),
-                },
-                "thresholds": { "passed": passed, "failed": summary.thresholds.len() - passed },
-                "data_quality": {
-                    "complete": summary.stats.complete,
-                    "events_dropped": summary.events_dropped,
-                },
-            },
-        }),
-    }
+        Name::RunEnd,
+        |text| {
+            write!(
+                text,
+                "run {status} after {:.1} s: {} requests, {} failures, {} iterations",
+                elapsed_ms / 1e3,
+                total.all.requests,
+                total.all.failures,
+                total.iterations.finished,
+            )
+        },
+        |line| {
+            line.object("test", |test| {
+                test.text("status", status);
+                test.count("exit_code", summary.exit_code.into());
+                test.measure("duration_s", elapsed_ms / 1e3);
+                test.text("reason", reason);
+                test.optional("detail", detail);
+                test.object("totals", |totals| {
+                    let sum = |of: fn(&_) -> u64| total.checks.iter().map(of).sum();
+                    totals.count("requests", total.all.requests);
+                    totals.count("failures", total.all.failures);
+                    totals.count("bytes_sent", total.all.sent_bytes);
+                    totals.count("bytes_received", total.all.received_bytes);
+                    totals.count("iterations", total.iterations.finished);
+                    totals.count("iterations_failed", total.iterations.failed);
+                    totals.count("iterations_interrupted", total.iterations.interrupted);
+                    totals.count("iterations_dropped", total.iterations.dropped);
+                    totals.count("checks_passed", sum(|check| check.passes));
+                    totals.count("checks_failed", sum(|check| check.failures));
+                });
+                test.object("thresholds", |thresholds| {
+                    thresholds.count("passed", passed as u64);
+                    thresholds.count("failed", (summary.thresholds.len() - passed) as u64);
+                });
+                test.object("data_quality", |it| {
+                    it.flag("complete", summary.stats.complete);
+                    data_quality(it, &summary.quality);
+                });
+            });
+        },
+    );
 }
 
-pub fn threshold_changed(threshold: &Threshold) -> Entry {
+fn data_quality(it: &mut Object<'_>, quality: &DataQuality) {
+    it.count("events_dropped", quality.events_dropped);
+    it.count("log_messages_dropped", quality.log_messages_dropped);
+    it.count("script_errors_dropped", quality.script_errors_dropped);
+    it.count("workers_lost", quality.workers_lost.into());
+    it.count("vus_not_started", quality.vus_not_started.into());
+    it.count("resource_warnings", quality.resource_warnings.into());
+    it.object("names_capped", |capped| {
+        for (kind, key) in [
+            (NameKind::Request, "requests"),
+            (NameKind::Transaction, "transactions"),
+            (NameKind::Check, "checks"),
+            (NameKind::Metric, "metrics"),
+            (NameKind::Failure, "failures"),
+            (NameKind::Other, "other"),
+        ] {
+            let of_kind = quality.names_capped.iter().filter(|it| it.kind == kind);
+            capped.count(key, of_kind.map(|names| names.uses).sum());
+        }
+    });
+}
+
+pub fn threshold_changed(to: &mut Entries<'_>, threshold: &Threshold) {
     let (level, name) = match threshold.passed {
-        true => (Level::Info, "threshold.recovered"),
-        false => (Level::Error, "threshold.breached"),
+        true => (Level::Info, Name::ThresholdRecovered),
+        false => (Level::Error, Name::ThresholdBreached),
     };
-    threshold_entry(level, name, threshold)
+    threshold_entry(to, level, name, threshold);
 }
 
 /// How a threshold stands at the end of the run.
-pub fn threshold_result(threshold: &Threshold) -> Entry {
-    let level = if threshold.passed {
-        Level::Info
-    } else {
-        Level::Error
+pub fn threshold_result(to: &mut Entries<'_>, threshold: &Threshold) {
+    let level = match threshold.passed {
+        true => Level::Info,
+        false => Level::Error,
     };
-    threshold_entry(level, "threshold.result", threshold)
+    threshold_entry(to, level, Name::ThresholdResult, threshold);
 }
 
-fn threshold_entry(level: Level, name: &'static str, threshold: &Threshold) -> Entry {
+fn threshold_entry(to: &mut Entries<'_>, level: Level, name: Name, threshold: &Threshold) {
     let Threshold {
         expression,
         passed,
         value,
     } = threshold;
     let verdict = if *passed { "holds" } else { "fails" };
-    let measured = match value {
-        Some(value) => format!("at {value:.3}"),
-        None => "with nothing measured".to_owned(),
-    };
-    Entry {
+    to.add(
         level,
         name,
-        message: format!("threshold {expression} {verdict} {measured}"),
-        payload: json!({
-            "threshold": { "expression": expression, "passed": passed, "observed": value },
-        }),
-    }
+        |text| {
+            write!(text, "threshold {expression} {verdict} ")?;
+            match value {
+                Some(value) => write!(text, "at {value:.3}"),
+                None => text.write_str("with nothing measured"),
+            }
+        },
+        |line| {
+            line.object("threshold", |threshold| {
+                threshold.text("expression", expression);
+                threshold.flag("passed", *passed);
+                if let Some(value) = value {
+                    threshold.exact("observed", *value);
+                }
+            });
+        },
+    );
 }
 
-pub fn worker_connected(worker: &str) -> Entry {
-    Entry {
-        level: Level::Info,
-        name: "worker.connected",
-        message: format!("{worker} joined"),
-        payload: json!({ "worker": { "id": worker } }),
-    }
+pub fn worker_connected(to: &mut Entries<'_>, worker: &str) {
+    to.add(
+        Level::Info,
+        Name::WorkerConnected,
+        |text| write!(text, "{worker} joined"),
+        |line| line.object("worker", |it| it.text("id", worker)),
+    );
 }
 
-pub fn worker_lost(worker: &str) -> Entry {
-    Entry {
-        level: Level::Error,
-        name: "worker.lost",
-        message: format!("{worker} was lost"),
-        payload: json!({ "worker": { "id": worker } }),
-    }
+pub fn worker_lost(to: &mut Entries<'_>, worker: &str) {
+    to.add(
+        Level::Error,
+        Name::WorkerLost,
+        |text| write!(text, "{worker} was lost"),
+        |line| line.object("worker", |it| it.text("id", worker)),
+    );
 }
 
-pub fn events_dropped(count: u64) -> Entry {
-    Entry {
-        level: Level::Warn,
-        name: "telemetry.dropped",
-        message: format!("{count} events were dropped before they could be recorded"),
-        payload: json!({ "telemetry": { "dropped": count } }),
-    }
+pub fn events_dropped(to: &mut Entries<'_>, count: u64) {
+    to.add(
+        Level::Warn,
+        Name::TelemetryDropped,
+        |text| {
+            write!(
+                text,
+                "{count} events were dropped before they could be recorded"
+            )
+        },
+        |line| line.object("telemetry", |it| it.count("dropped", count)),
+    );
 }
 
-pub fn resource_warning(warning: &ResourceWarning) -> Entry {
+pub fn resource_warning(to: &mut Entries<'_>, warning: &ResourceWarning) {
     let kind = resource_name(warning.resource);
     let ResourceWarning { value, limit, .. } = warning;
-    Entry {
-        level: Level::Warn,
-        name: "resource.warning",
-        message: format!("short of {kind} ({value:.1} of {limit:.1}): measurements are in doubt"),
-        payload: json!({ "resource": { "kind": kind, "value": value, "limit": limit } }),
-    }
+    to.add(
+        Level::Warn,
+        Name::ResourceWarning,
+        |text| {
+            write!(
+                text,
+                "short of {kind} ({value:.1} of {limit:.1}): measurements are in doubt"
+            )
+        },
+        |line| resource(line, kind, warning),
+    );
 }
 
-pub fn resource_recovered(warning: &ResourceWarning) -> Entry {
+pub fn resource_recovered(to: &mut Entries<'_>, warning: &ResourceWarning) {
     let kind = resource_name(warning.resource);
     let ResourceWarning { value, limit, .. } = warning;
-    Entry {
-        level: Level::Info,
-        name: "resource.recovered",
-        message: format!("enough {kind} again ({value:.1} of {limit:.1})"),
-        payload: json!({ "resource": { "kind": kind, "value": value, "limit": limit } }),
-    }
+    to.add(
+        Level::Info,
+        Name::ResourceRecovered,
+        |text| write!(text, "enough {kind} again ({value:.1} of {limit:.1})"),
+        |line| resource(line, kind, warning),
+    );
+}
+
+fn resource(line: &mut Object<'_>, kind: &str, warning: &ResourceWarning) {
+    line.object("resource", |resource| {
+        resource.text("kind", kind);
+        resource.exact("value", warning.value);
+        resource.exact("limit", warning.limit);
+    });
 }
 
 fn resource_name(kind: ResourceKind) -> &'static str {
@@ -213,46 +327,60 @@ fn resource_name(kind: ResourceKind) -> &'static str {
     }
 }
 
-pub fn resource_stats(usage: &SystemUsage) -> Entry {
+pub fn resource_stats(to: &mut Entries<'_>, usage: &SystemUsage) {
     let cores = f64::from(usage.cores.max(1));
-    Entry {
-        level: Level::Info,
-        name: "resource.stats",
-        message: format!(
-            "{:.0}% of {} cores, {:.0} MiB, {} open files",
-            usage.cpu_percent / cores,
-            usage.cores,
-            usage.memory_bytes as f64 / 1024.0 / 1024.0,
-            usage.open_files,
-        ),
+    to.add(
+        Level::Info,
+        Name::ResourceStats,
+        |text| {
+            write!(
+                text,
+                "{:.0}% of {} cores, {:.0} MiB, {} open files",
+                usage.cpu_percent / cores,
+                usage.cores,
+                usage.memory_bytes as f64 / 1024.0 / 1024.0,
+                usage.open_files,
+            )
+        },
         // Utilisation goes from 0 to 1, of all the cores that may be used.
-        payload: json!({
-            "process": {
-                "cpu": {
-                    "utilization": rounded(usage.cpu_percent / 100.0 / cores),
-                    "cores": usage.cores,
-                },
-                "memory": { "usage": usage.memory_bytes },
-                "threads": usage.threads,
-                "open_files": usage.open_files,
-                "open_files_limit": usage.open_files_limit,
-            },
-            "system": {
-                "cpu": {
-                    "utilization": rounded(usage.machine_cpu_percent / 100.0),
-                    "steal": usage.machine_steal_percent.map(|percent| rounded(percent / 100.0)),
-                },
-                "memory": { "limit": usage.machine_memory_bytes },
-                "network": {
-                    "sent_bytes": usage.network_sent_bytes,
-                    "received_bytes": usage.network_received_bytes,
-                },
-            },
-        }),
-    }
+        |line| {
+            line.object("process", |process| {
+                process.object("cpu", |cpu| {
+                    cpu.measure("utilization", usage.cpu_percent / 100.0 / cores);
+                    cpu.count("cores", usage.cores.into());
+                });
+                process.object("memory", |memory| {
+                    memory.count("usage", usage.memory_bytes);
+                });
+                process.count("threads", usage.threads.into());
+                process.count("open_files", usage.open_files.into());
+                process.count("open_files_limit", usage.open_files_limit.into());
+                process.measure("scheduler_lag_ms", usage.scheduler_lag_ms);
+                process.object("network", |network| {
+                    network.count("sent_bytes", usage.requests_sent_bytes);
+                    network.count("received_bytes", usage.requests_received_bytes);
+                });
+            });
+            line.object("system", |system| {
+                system.object("cpu", |cpu| {
+                    cpu.measure("utilization", usage.machine_cpu_percent / 100.0);
+                    if let Some(percent) = usage.machine_steal_percent {
+                        cpu.measure("steal", percent / 100.0);
+                    }
+                });
+                system.object("memory", |memory| {
+                    memory.count("limit", usage.machine_memory_bytes);
+                });
+                system.object("network", |network| {
+                    network.count("sent_bytes", usage.network_sent_bytes);
+                    network.count("received_bytes", usage.network_received_bytes);
+                });
+            });
+        },
+    );
 }
 
-pub fn guest_error(error: &ScriptError) -> Entry {
+pub fn guest_error(to: &mut Entries<'_>, error: &ScriptError) {
     let ScriptError {
         scenario,
         vu,
@@ -260,23 +388,23 @@ pub fn guest_error(error: &ScriptError) -> Entry {
         message,
         stack,
     } = error;
-    Entry {
-        level: Level::Error,
-        name: "guest.error",
-        message: format!("VU {vu}, iteration {iteration}: {message}"),
-        payload: json!({
-            "guest": {
-                "scenario": scenario,
-                "vu": vu,
-                "iteration": iteration,
-                "message": message,
-                "stack": stack,
-            },
-        }),
-    }
+    to.add(
+        Level::Error,
+        Name::GuestError,
+        |text| write!(text, "VU {vu}, iteration {iteration}: {message}"),
+        |line| {
+            line.object("guest", |guest| {
+                guest.text("scenario", scenario);
+                guest.count("vu", (*vu).into());
+                guest.count("iteration", (*iteration).into());
+                guest.text("message", message);
+                guest.optional("stack", stack.as_deref());
+            });
+        },
+    );
 }
 
-pub fn guest_log(log: &LogMessage) -> Entry {
+pub fn guest_log(to: &mut Entries<'_>, log: &LogMessage) {
     let LogMessage {
         scenario,
         vu,
@@ -284,12 +412,32 @@ pub fn guest_log(log: &LogMessage) -> Entry {
         level,
         message,
     } = log;
-    Entry {
-        level: Level::from(*level),
-        name: "guest.log",
-        message: message.clone(),
-        payload: json!({
-            "guest": { "scenario": scenario, "vu": vu, "iteration": iteration, "message": message },
-        }),
-    }
+    to.add(
+        Level::from(*level),
+        Name::GuestLog,
+        |text| text.write_str(message),
+        |line| {
+            line.object("guest", |guest| {
+                guest.text("scenario", scenario);
+                guest.count("vu", (*vu).into());
+                guest.count("iteration", (*iteration).into());
+                guest.text("message", message);
+            });
+        },
+    );
+}
+
+/// An event of a newer host, which this recorder passes on as it is.
+pub fn other(to: &mut Entries<'_>, event: &OtherEvent) {
+    to.add(
+        Level::Debug,
+        Name::Other,
+        |text| write!(text, "{}, which this recorder does not know", event.name),
+        |line| {
+            line.object("other", |other| {
+                other.text("name", &event.name);
+                other.text("payload", &event.payload);
+            });
+        },
+    );
 }

@@ -1,67 +1,70 @@
 //! What becomes of each event.
 
-use crate::envelope::{Entry, Envelope};
-use crate::lifecycle;
-use crate::squall::recorder::events::{Event, EventKind, RunInfo};
+use crate::envelope::Envelope;
+use crate::options::Options;
+use crate::squall::recorder::events::{Event, EventKind, Interests, RunInfo};
 use crate::stats::{self, Span};
+use crate::{lifecycle, samples};
 
 /// The recorder of one run.
 #[derive(Debug)]
 pub struct Recorder {
     run: RunInfo,
+    options: Options,
     envelope: Envelope,
 }
 
 impl Recorder {
-    /// Errs when the user gave the recorder an option, for it has none.
+    /// Errs with all that is wrong with the options.
     pub fn new(run: RunInfo) -> Result<Self, String> {
-        if let Some((name, _)) = run.options.first() {
-            return Err(format!(
-                "unknown option `{name}`\nhint: the json recorder has no options"
-            ));
-        }
-        let envelope = Envelope::new(&run);
-        Ok(Self { run, envelope })
+        let options = Options::parse(&run.options)?;
+        let envelope = Envelope::new(&run, options.profile);
+        Ok(Self {
+            run,
+            options,
+            envelope,
+        })
+    }
+
+    /// The events to ask for.
+    pub fn interests(&self) -> Interests {
+        self.options.interests()
     }
 
     /// Turns an event into lines: one, several, or none.
-    pub fn handle(&mut self, event: &Event) -> Vec<String> {
-        let entries = self.entries(event);
-        entries
-            .into_iter()
-            .map(|entry| self.envelope.wrap(event, entry))
-            .collect()
-    }
-
-    fn entries(&self, event: &Event) -> Vec<Entry> {
-        let entry = match &event.kind {
-            EventKind::Stats(stats) => return stats::entries(stats, Span::Interval),
+    pub fn handle(&mut self, event: &Event, lines: &mut Vec<String>) {
+        let to = &mut self.envelope.entries(event, lines);
+        match &event.kind {
+            EventKind::Stats(stats) => stats::entries(to, stats, Span::Interval),
             EventKind::RunFinished(summary) => {
-                let mut entries = stats::entries(&summary.stats, Span::Total);
-                entries.extend(summary.thresholds.iter().map(lifecycle::threshold_result));
-                entries.push(lifecycle::run_end(event.elapsed_ms, summary));
-                return entries;
+                stats::entries(to, &summary.stats, Span::Total);
+                for threshold in &summary.thresholds {
+                    lifecycle::threshold_result(to, threshold);
+                }
+                lifecycle::run_end(to, event.elapsed_ms, summary);
             }
-            EventKind::RunStarted => lifecycle::run_start(&self.run),
-            EventKind::RampUpFinished(ramp_up) => lifecycle::ramp_complete(ramp_up),
-            EventKind::RunStopping(reason) => lifecycle::stop_requested(reason),
-            EventKind::WorkerJoined(worker) => lifecycle::worker_connected(worker),
-            EventKind::WorkerLost(worker) => lifecycle::worker_lost(worker),
-            EventKind::ThresholdChanged(threshold) => lifecycle::threshold_changed(threshold),
-            EventKind::EventsDropped(count) => lifecycle::events_dropped(*count),
-            EventKind::ResourceWarning(warning) => lifecycle::resource_warning(warning),
-            EventKind::ResourceRecovered(warning) => lifecycle::resource_recovered(warning),
-            EventKind::System(usage) => lifecycle::resource_stats(usage),
-            EventKind::ScriptError(error) => lifecycle::guest_error(error),
-            EventKind::Log(message) => lifecycle::guest_log(message),
-            // Not asked for, or from a newer host.
-            EventKind::Request(_)
-            | EventKind::Transaction(_)
-            | EventKind::Iteration(_)
-            | EventKind::Check(_)
-            | EventKind::Sample(_)
-            | EventKind::Other(_) => return Vec::new(),
-        };
-        vec![entry]
+            EventKind::RunStarted => lifecycle::run_start(to, &self.run),
+            EventKind::RampUpFinished(ramp_up) => lifecycle::ramp_complete(to, ramp_up),
+            EventKind::RunStopping(reason) => lifecycle::stop_requested(to, reason),
+            EventKind::WorkerJoined(worker) => lifecycle::worker_connected(to, worker),
+            EventKind::WorkerLost(worker) => lifecycle::worker_lost(to, worker),
+            EventKind::ThresholdChanged(threshold) => lifecycle::threshold_changed(to, threshold),
+            EventKind::EventsDropped(count) => lifecycle::events_dropped(to, *count),
+            EventKind::ResourceWarning(warning) => lifecycle::resource_warning(to, warning),
+            EventKind::ResourceRecovered(warning) => lifecycle::resource_recovered(to, warning),
+            EventKind::System(usage) => lifecycle::resource_stats(to, usage),
+            EventKind::ScriptError(error) => lifecycle::guest_error(to, error),
+            EventKind::Log(message) => lifecycle::guest_log(to, message),
+            EventKind::Request(request) => {
+                if self.options.requests.include(request) {
+                    samples::request(to, request);
+                }
+            }
+            EventKind::Transaction(transaction) => samples::transaction(to, transaction),
+            EventKind::Iteration(iteration) => samples::iteration(to, iteration),
+            EventKind::Check(check) => samples::check(to, check),
+            EventKind::Sample(sample) => samples::sample(to, sample),
+            EventKind::Other(other) => lifecycle::other(to, other),
+        }
     }
 }

@@ -1,15 +1,22 @@
 //! Whole lines, from events to text.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::OnceLock;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::envelope::{LINE_LIMIT, Name};
 use crate::recorder::Recorder;
+use crate::schemas::Judge;
 use crate::squall::recorder::events::*;
+
+mod nasty;
+mod profiles;
 
 #[test]
 fn a_run_becomes_the_expected_lines() {
-    let lines = record(run_info(), &whole_run()).join("\n") + "\n";
+    let lines = record(everything(), &whole_run()).join("\n") + "\n";
     if std::env::var_os("UPDATE_EXPECTED").is_some() {
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/src/tests.ndjson");
         std::fs::write(file, &lines).expect("the expected lines can be written");
@@ -19,6 +26,127 @@ fn a_run_becomes_the_expected_lines() {
         assert_eq!(line, expected);
     }
     assert_eq!(lines.lines().count(), expected.lines().count());
+}
+
+#[test]
+fn each_event_has_a_schema_and_each_schema_is_that_of_lines() {
+    let names: BTreeSet<String> = Name::ALL
+        .iter()
+        .map(|name| name.text().to_owned())
+        .collect();
+    let schemas: BTreeSet<String> = schemas()
+        .into_keys()
+        .filter(|name| !name.starts_with("envelope"))
+        .collect();
+    assert_eq!(names, schemas);
+    let judge = judge();
+    let mut written = BTreeSet::new();
+    for line in record(everything(), &whole_run()) {
+        let line = parse(&line);
+        judge
+            .check(&line)
+            .unwrap_or_else(|mistake| panic!("{mistake}"));
+        written.insert(line["event_name"].as_str().expect("a name").to_owned());
+    }
+    assert_eq!(written, names);
+}
+
+#[test]
+fn a_line_that_is_not_what_its_schema_says_is_found_out() {
+    let judge = judge();
+    let lines = record(everything(), &whole_run());
+    let end = parse(lines.last().expect("a run has an end"));
+    judge.check(&end).expect("it is a line");
+    for (at, value) in [
+        ("/seq", json!(0)),
+        ("/seq", json!("1")),
+        ("/time", json!("2026-11-22T21:40:28Z")),
+        ("/level", json!("fatal")),
+        ("/level", json!("debug")),
+        ("/event_name", json!("loadtest.run.start")),
+        ("/event_name", json!("loadtest.run")),
+        ("/schema_version", json!("2.0")),
+        ("/message", Value::Null),
+        ("/node/role", json!("slave")),
+        ("/test", json!({})),
+        ("/test/duration_s", json!("4.0")),
+        ("/test/exit_code", json!(0.5)),
+        ("/test/data_quality/names_capped", json!({})),
+    ] {
+        let mut wrong = end.clone();
+        *wrong.pointer_mut(at).expect("it is there") = value;
+        assert!(judge.check(&wrong).is_err(), "{wrong}");
+    }
+    for at in [
+        "",
+        "/test",
+        "/node",
+        "/run",
+        "/service/instance",
+        "/test/totals",
+    ] {
+        let mut wrong = end.clone();
+        let object = wrong.pointer_mut(at).and_then(Value::as_object_mut);
+        object.expect("an object").insert("more".into(), json!(1));
+        assert!(judge.check(&wrong).is_err(), "{wrong}");
+    }
+}
+
+/// What a schema declares at a path: its type, and whether it was seen.
+type Declared = BTreeMap<String, String>;
+
+#[test]
+fn a_key_has_one_type_in_all_schemas() {
+    let mut types = Declared::new();
+    for (name, schema) in schemas() {
+        if name.starts_with("envelope.") {
+            continue;
+        }
+        declared("", &schema, &mut |path, kind| {
+            let before = types.insert(path.to_owned(), kind.to_owned());
+            assert!(
+                before.as_deref().is_none_or(|before| before == kind),
+                "{path} is {before:?} and {kind} in {name}"
+            );
+        });
+    }
+    assert!(types.len() > 150, "{types:?}");
+    let depth = types.keys().map(|path| path.matches('/').count()).max();
+    assert_eq!(depth, Some(4), "{types:?}");
+}
+
+#[test]
+fn what_is_declared_is_written_and_with_a_fraction_if_it_measures() {
+    let schemas = schemas();
+    let mut missing = BTreeMap::new();
+    for (name, schema) in &schemas {
+        if !name.starts_with("envelope.") {
+            declared("", schema, &mut |path, kind| {
+                missing.insert((name.clone(), path.to_owned()), kind.to_owned());
+            });
+        }
+    }
+    let types = missing.clone();
+    let mut lines = record(everything(), &whole_run());
+    lines.extend(record(long(everything()), &[event(EventKind::RunStarted)]));
+    for line in lines {
+        let line = parse(&line);
+        let name = line["event_name"].as_str().expect("a name").to_owned();
+        visit("", &line, &mut |path, value| {
+            for name in [name.clone(), "envelope".to_owned()] {
+                let key = (name, path.to_owned());
+                missing.remove(&key);
+                let number = match types.get(&key).map(String::as_str) {
+                    Some("number") => value.is_f64(),
+                    Some("integer") => value.is_u64(),
+                    _ => true,
+                };
+                assert!(number, "{path} in {line}");
+            }
+        });
+    }
+    // The lines of one run are of one node, and are not cut.
+    assert_eq!(missing, BTreeMap::new());
 }
 
 #[test]
@@ -37,7 +165,7 @@ fn a_key_has_one_type_and_a_value() {
             Some(f64::INFINITY),
         ))),
     ]);
-    for line in record(run_info(), &events) {
+    for line in record(everything(), &events) {
         let line = parse(&line);
         visit("", &line, &mut |path, value| {
             let kind = match value {
@@ -57,9 +185,7 @@ fn a_key_has_one_type_and_a_value() {
             );
         });
     }
-    assert!(types.len() > 100, "{types:?}");
-    let depth = types.keys().map(|path| path.matches('/').count()).max();
-    assert_eq!(depth, Some(4), "{types:?}");
+    assert!(types.len() > 150, "{types:?}");
 }
 
 #[test]
@@ -105,52 +231,82 @@ fn lines_are_numbered_without_a_gap() {
     }
 }
 
-#[test]
-fn no_line_is_longer_than_8_kib() {
+/// The same run with texts that are far too long, and too many of them.
+fn long(run: RunInfo) -> RunInfo {
     let long = "\u{1}\"é\n".repeat(10_000);
     let tags = (0..100)
         .map(|n| (format!("{n}{long}"), long.clone()))
         .collect();
     let plan: BTreeMap<String, Vec<String>> = (0..200)
-        .map(|n| (format!("scenario-{n}"), vec!["x".repeat(90); 3]))
+        .map(|n| (format!("scenario-{n}"), vec!["x".repeat(90); n / 10]))
         .collect();
-    let run = RunInfo {
+    RunInfo {
         run_id: long.clone(),
         test_plan: long.clone(),
         hostname: long.clone(),
         host_version: long.clone(),
-        scenarios: vec![long.clone(); 100],
+        scenarios: vec![long; 100],
         tags,
         plan: serde_json::to_string_pretty(&plan).expect("a map of strings is JSON"),
-        ..run_info()
-    };
+        ..run
+    }
+}
+
+#[test]
+fn no_line_is_longer_than_8_kib() {
+    let long_text = "\u{1}\"é\n".repeat(10_000);
     let events = [
         event(EventKind::RunStarted),
-        event(EventKind::WorkerLost(long.clone())),
+        event(EventKind::WorkerLost(long_text.clone())),
         event(EventKind::ScriptError(ScriptError {
-            scenario: long.clone(),
+            scenario: long_text.clone(),
             vu: 1,
             iteration: 2,
-            message: long.clone(),
-            stack: Some(long.clone()),
+            message: long_text.clone(),
+            stack: Some(long_text.clone()),
+        })),
+        event(EventKind::Request(Request {
+            scenario: long_text.clone(),
+            method: long_text.clone(),
+            name: long_text.clone(),
+            url: long_text.clone(),
+            failure: Some(long_text.clone()),
+            tags: vec![(long_text.clone(), long_text.clone()); 100],
+            ..request(500, None)
         })),
         Event {
-            node: long.clone(),
-            ..event(EventKind::RunStopping(StopReason::Other(long)))
+            node: long_text.clone(),
+            ..event(EventKind::RunStopping(StopReason::Other(long_text)))
         },
     ];
-    let lines = record(run, &events);
-    assert_eq!(lines.len(), events.len());
-    for line in lines {
-        assert!(line.len() <= 8 * 1024, "{} bytes: {line}", line.len());
-        let line = parse(&line);
-        assert_eq!(line["truncated"], true);
-        assert!(
-            line["run"]["labels"]
-                .as_object()
-                .is_some_and(|labels| labels.len() <= 16)
+    for profile in ["native", "ecs", "datadog", "gcp"] {
+        let run = with_options(
+            long(run_info()),
+            &[("profile", profile), ("requests", "all")],
         );
+        let lines = record(run, &events);
+        assert_eq!(lines.len(), events.len());
+        for line in lines {
+            assert!(line.len() <= LINE_LIMIT, "{} bytes: {line}", line.len());
+            let line = parse(&line);
+            assert_eq!(line["truncated"], true);
+            judge()
+                .check(&line)
+                .unwrap_or_else(|mistake| panic!("{mistake}"));
+        }
     }
+}
+
+#[test]
+fn a_plan_that_is_too_large_keeps_its_small_parts() {
+    let plan = json!({ "a": 1, "big": vec!["x".repeat(1_000); 8], "z": [2] });
+    let run = RunInfo {
+        plan: plan.to_string(),
+        ..run_info()
+    };
+    let line = parse(&record(run, &[event(EventKind::RunStarted)])[0]);
+    assert_eq!(line["test"]["config"], json!({ "a": 1, "z": [2] }));
+    assert_eq!(line["truncated"], true);
 }
 
 #[test]
@@ -197,35 +353,98 @@ fn a_plan_that_is_not_an_object_is_left_out() {
 }
 
 #[test]
-fn events_that_were_not_asked_for_give_no_line() {
-    let other = OtherEvent {
-        name: "new".into(),
-        payload: "{}".into(),
-    };
-    let sample = Sample {
-        metric: "queue".into(),
-        kind: MetricKind::Gauge,
-        value: 1.0,
-        tags: Vec::new(),
-    };
-    let events = [
-        event(EventKind::Other(other)),
-        event(EventKind::Sample(sample)),
+fn requests_are_filtered_and_the_numbers_of_lines_have_no_gap() {
+    let requests = [
+        request(200, None),
+        request(500, Some("status 500")),
+        request(0, Some("connection refused")),
+        Request {
+            duration_ms: 500.0,
+            ..request(200, None)
+        },
     ];
-    assert_eq!(record(run_info(), &events), Vec::<String>::new());
+    let events: Vec<_> = requests
+        .into_iter()
+        .map(|request| event(EventKind::Request(request)))
+        .collect();
+    for (option, expected) in [
+        ("none", vec![]),
+        ("failed", vec![500, 0]),
+        ("slow:500ms", vec![200]),
+        ("failed+slow:0.5s", vec![500, 0, 200]),
+        ("all", vec![200, 500, 0, 200]),
+    ] {
+        let run = with_options(run_info(), &[("requests", option)]);
+        let lines: Vec<Value> = record(run, &events)
+            .iter()
+            .map(|line| parse(line))
+            .collect();
+        let status = |line: &Value| {
+            line["http"]["response"]["status_code"]
+                .as_u64()
+                .unwrap_or(0)
+        };
+        let statuses: Vec<_> = lines.iter().map(status).collect();
+        assert_eq!(statuses, expected, "{option}");
+        for (line, seq) in lines.iter().zip(1_u64..) {
+            assert_eq!(line["seq"], seq);
+            let failed = line["request"]["failed"] == true;
+            assert_eq!(line["level"], if failed { "warn" } else { "info" });
+            assert_eq!(line.get("error").is_some(), failed);
+        }
+    }
 }
 
 #[test]
-fn an_option_is_a_mistake() {
-    let run = RunInfo {
-        options: vec![("profile".into(), "ecs".into())],
-        ..run_info()
+fn many_tags_are_cut_and_said_to_be() {
+    let tags = (0..40).map(|n| (format!("k{n}"), "v".to_owned())).collect();
+    let request = Request {
+        tags,
+        ..request(200, None)
     };
-    let error = Recorder::new(run).err();
+    let run = with_options(run_info(), &[("requests", "all")]);
+    let line = parse(&record(run, &[event(EventKind::Request(request))])[0]);
+    assert_eq!(line["tags"].as_array().map(Vec::len), Some(16));
     assert_eq!(
-        error.as_deref(),
-        Some("unknown option `profile`\nhint: the json recorder has no options")
+        (&line["tags"][0], &line["truncated"]),
+        (&json!("k0=v"), &json!(true))
     );
+}
+
+#[test]
+fn ten_thousand_endpoints_are_ten_thousand_lines() {
+    let endpoints = (0..10_000)
+        .map(|n| requests("GET", &format!("/item/{n}"), 1))
+        .collect();
+    let stats = Stats {
+        interval: Window {
+            requests: endpoints,
+            ..window(&[1])
+        },
+        ..stats(&[1])
+    };
+    let lines = record(run_info(), &[event(EventKind::Stats(stats))]);
+    let judge = judge();
+    let mut routes = BTreeSet::new();
+    for (line, seq) in lines.iter().zip(1_u64..) {
+        assert!(line.len() < LINE_LIMIT);
+        let line = parse(line);
+        assert_eq!(line["seq"], seq);
+        judge
+            .check(&line)
+            .unwrap_or_else(|mistake| panic!("{mistake}"));
+        if line["event_name"] == "loadtest.request.stats" {
+            routes.extend(line["http"]["route"].as_str().map(str::to_owned));
+        }
+    }
+    assert_eq!(routes.len(), 10_000);
+}
+
+#[test]
+fn wrong_options_are_refused() {
+    let run = with_options(run_info(), &[("profile", "splunk"), ("requests", "some")]);
+    let mistakes = Recorder::new(run).expect_err("both are wrong");
+    assert_eq!(mistakes.matches("hint: ").count(), 2, "{mistakes}");
 }
 
 #[test]
@@ -264,10 +483,11 @@ fn a_run_that_was_cut_short_says_so() {
 
 fn record(run: RunInfo, events: &[Event]) -> Vec<String> {
     let mut recorder = Recorder::new(run).expect("the run is fine");
-    events
-        .iter()
-        .flat_map(|event| recorder.handle(event))
-        .collect()
+    let mut lines = Vec::new();
+    for event in events {
+        recorder.handle(event, &mut lines);
+    }
+    lines
 }
 
 fn parse(line: &str) -> Value {
@@ -277,13 +497,110 @@ fn parse(line: &str) -> Value {
 
 fn visit(path: &str, value: &Value, seen: &mut impl FnMut(&str, &Value)) {
     seen(path, value);
-    // The plan's keys are the host's.
+    // The plan's keys are the host's, those of the labels the user's.
     if let Value::Object(members) = value
         && path != "/test/config"
+        && path != "/run/labels"
     {
         for (key, value) in members {
             visit(&format!("{path}/{key}"), value, seen);
         }
+    }
+}
+
+fn folder() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/schema"))
+}
+
+fn judge() -> &'static Judge {
+    static JUDGE: OnceLock<Judge> = OnceLock::new();
+    JUDGE.get_or_init(|| Judge::read(folder()))
+}
+
+/// The schemas themselves, by name.
+fn schemas() -> BTreeMap<String, Value> {
+    let files = std::fs::read_dir(folder()).expect("the schemas are there");
+    files
+        .map(|file| {
+            let path = file.expect("the schemas are there").path();
+            let name = path.file_stem().and_then(|name| name.to_str());
+            let text = std::fs::read_to_string(&path).expect("a schema is text");
+            (
+                name.expect("it has a name").to_owned(),
+                parse(&text.replace('\n', " ")),
+            )
+        })
+        .collect()
+}
+
+/// Tells of everything that a schema declares, with its type.
+fn declared(path: &str, schema: &Value, tell: &mut impl FnMut(&str, &str)) {
+    let kind = match (
+        schema["type"].as_str(),
+        schema.get("const"),
+        schema.get("enum"),
+    ) {
+        (Some(kind), ..) => Some(kind),
+        (None, Some(value), _) => Some(if value.is_string() {
+            "string"
+        } else {
+            "boolean"
+        }),
+        (None, None, Some(values)) => Some(if values[0].is_string() {
+            "string"
+        } else {
+            "integer"
+        }),
+        (None, None, None) => None,
+    };
+    if let Some(kind) = kind {
+        tell(path, kind);
+    }
+    for (key, schema) in schema["properties"].as_object().into_iter().flatten() {
+        declared(&format!("{path}/{key}"), schema, tell);
+    }
+}
+
+/// A run of which everything is to be recorded.
+fn everything() -> RunInfo {
+    let measurements = "transactions+iterations+checks+samples";
+    with_options(
+        run_info(),
+        &[("requests", "all"), ("measurements", measurements)],
+    )
+}
+
+fn with_options(run: RunInfo, options: &[(&str, &str)]) -> RunInfo {
+    let options = options
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    RunInfo { options, ..run }
+}
+
+fn request(status: u16, failure: Option<&str>) -> Request {
+    let answered = (status > 0).then_some(11.5);
+    Request {
+        scenario: "default".into(),
+        vu: 3,
+        iteration: 7,
+        method: "GET".into(),
+        name: "/item/[id]".into(),
+        url: "http://user:secret@127.0.0.1:8080/item/5?token=secret#top".into(),
+        status,
+        started_at_ms: 1_795_383_628_100.25,
+        duration_ms: 12.345_6,
+        first_byte_ms: answered,
+        phases: RequestPhases {
+            connecting_ms: Some(0.25),
+            tls_ms: answered,
+            waiting_ms: answered,
+            receiving_ms: answered,
+        },
+        sent_bytes: 120,
+        received_bytes: 4_096,
+        failure: failure.map(str::to_owned),
+        tags: vec![("color".into(), "red".into())],
     }
 }
 
@@ -306,7 +623,7 @@ fn whole_run() -> Vec<Event> {
             limit: 90.0,
         }),
         EventKind::ThresholdChanged(threshold(false, Some(612.0))),
-        EventKind::ThresholdChanged(threshold(true, None)),
+        EventKind::ThresholdChanged(threshold(true, Some(412.5))),
         EventKind::ScriptError(ScriptError {
             scenario: "default".into(),
             vu: 3,
@@ -321,10 +638,44 @@ fn whole_run() -> Vec<Event> {
             level: LogLevel::Debug,
             message: "two\nlines".into(),
         }),
+        EventKind::Request(request(200, None)),
+        EventKind::Request(request(0, Some("connection refused"))),
+        EventKind::Transaction(Transaction {
+            scenario: "default".into(),
+            vu: 3,
+            name: "checkout".into(),
+            duration_ms: 1_234.5,
+            failure: Some("out of stock".into()),
+            tags: vec![("color".into(), "red".into())],
+        }),
+        EventKind::Iteration(Iteration {
+            scenario: "default".into(),
+            vu: 3,
+            iteration: 7,
+            duration_ms: 2_000.0,
+            failure: Some("out of stock".into()),
+        }),
+        EventKind::Check(Check {
+            scenario: "default".into(),
+            vu: 3,
+            name: "has a price".into(),
+            passed: false,
+            tags: vec![("color".into(), "red".into())],
+        }),
+        EventKind::Sample(Sample {
+            metric: "queue".into(),
+            kind: MetricKind::Gauge,
+            value: 0.000_001,
+            tags: vec![("color".into(), "red".into())],
+        }),
+        EventKind::Other(OtherEvent {
+            name: "moon-phase-changed".into(),
+            payload: r#"{"phase":"full"}"#.into(),
+        }),
         EventKind::EventsDropped(12),
         EventKind::WorkerLost("worker-1".into()),
         EventKind::Stats(stats(&[2])),
-        EventKind::RunStopping(StopReason::Completed),
+        EventKind::RunStopping(StopReason::Aborted("out of items".into())),
         EventKind::RunFinished(summary()),
     ];
     kinds.into_iter().map(event).collect()
@@ -334,10 +685,22 @@ fn summary() -> RunSummary {
     RunSummary {
         passed: true,
         exit_code: 0,
-        reason: StopReason::Completed,
+        reason: StopReason::Other("it is late".into()),
         stats: stats(&[2]),
         thresholds: vec![threshold(true, Some(312.25)), threshold(false, None)],
-        events_dropped: 12,
+        quality: DataQuality {
+            events_dropped: 12,
+            log_messages_dropped: 0,
+            script_errors_dropped: 0,
+            workers_lost: 1,
+            vus_not_started: 0,
+            resource_warnings: 1,
+            names_capped: vec![CappedNames {
+                kind: NameKind::Request,
+                limit: 1_000,
+                uses: 99_000,
+            }],
+        },
     }
 }
 
@@ -437,7 +800,7 @@ fn requests(method: &str, name: &str, n: u64) -> RequestStats {
         duration: distribution(n),
         phases: Phases {
             connecting: distribution(n / 10),
-            tls: distribution(0),
+            tls: distribution(n / 10),
             waiting: distribution(n),
             receiving: distribution(n),
         },

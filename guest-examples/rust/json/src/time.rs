@@ -1,28 +1,52 @@
 //! Points in time, as text.
 
-/// Writes a point in time as RFC 3339, in UTC and with nanoseconds: always 30
+/// Writes points in time as RFC 3339, in UTC and with nanoseconds: always 30
 /// characters.
 ///
 /// What lies before 1970 or after 9999, or is no number, becomes the nearest
 /// point in time that can be written.
-pub fn rfc3339(unix_ms: f64) -> String {
-    const LAST_SECOND: u64 = 253_402_300_799;
-    // `max` also turns NaN into 0.
-    let ms = unix_ms.max(0.0);
-    // A cast of a float stops at the bounds of the integer.
-    let mut seconds = (ms / 1e3).floor() as u64;
-    let mut nanos = ((ms - seconds as f64 * 1e3) * 1e6).round().max(0.0) as u64;
-    if nanos >= 1_000_000_000 {
-        seconds = seconds.saturating_add(1);
-        nanos = 0;
-    }
-    if seconds > LAST_SECOND {
-        (seconds, nanos) = (LAST_SECOND, 999_999_999);
-    }
+#[derive(Debug, Default)]
+pub struct Clock {
+    /// The last second that was written, and how: most come in a row.
+    second: u64,
+    text: String,
+}
 
+impl Clock {
+    /// Appends a point in time, given in milliseconds since 1970.
+    pub fn write(&mut self, unix_ms: f64, to: &mut String) {
+        const LAST_SECOND: u64 = 253_402_300_799;
+        // `max` also turns NaN into 0.
+        let ms = unix_ms.max(0.0);
+        // A cast of a float stops at the bounds of the integer.
+        let mut seconds = (ms / 1e3).floor() as u64;
+        let mut nanos = ((ms - seconds as f64 * 1e3) * 1e6).round().max(0.0) as u64;
+        if nanos >= 1_000_000_000 {
+            seconds = seconds.saturating_add(1);
+            nanos = 0;
+        }
+        if seconds > LAST_SECOND {
+            (seconds, nanos) = (LAST_SECOND, 999_999_999);
+        }
+
+        if self.text.is_empty() || self.second != seconds {
+            self.second = seconds;
+            self.text = whole_second(seconds);
+        }
+        to.push_str(&self.text);
+        let mut divisor = 100_000_000;
+        while divisor > 0 {
+            to.push(char::from(b'0' + (nanos / divisor % 10) as u8));
+            divisor /= 10;
+        }
+        to.push('Z');
+    }
+}
+
+fn whole_second(seconds: u64) -> String {
     let (year, month, day) = civil(seconds / 86_400);
     let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{nanos:09}Z")
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.")
 }
 
 /// Turns days since 1970-01-01 into year, month and day.
@@ -52,7 +76,23 @@ fn civil(days: u64) -> (u64, u64, u64) {
 
 #[cfg(test)]
 mod tests {
-    use super::rfc3339;
+    use super::Clock;
+
+    fn rfc3339(unix_ms: f64) -> String {
+        let mut text = String::new();
+        Clock::default().write(unix_ms, &mut text);
+        text
+    }
+
+    #[test]
+    fn a_clock_remembers_nothing_but_the_second() {
+        let mut clock = Clock::default();
+        for ms in [0.0, 1.5, 999.0, 1_000.0, 999.0, 61_000.25, 61_000.5, 0.0] {
+            let mut text = String::new();
+            clock.write(ms, &mut text);
+            assert_eq!(text, rfc3339(ms));
+        }
+    }
 
     #[test]
     fn times_are_written_with_nine_digits() {

@@ -46,7 +46,7 @@ pub fn last(users: u32, summary: &RunSummary, recent: &Recent) -> Entry {
     extend(&mut fields, quality(&summary.stats));
     extend(
         &mut fields,
-        json!({ "events_dropped": summary.events_dropped }),
+        json!({ "events_dropped": summary.quality.events_dropped }),
     );
     Entry::metrics(STATS, fields)
 }

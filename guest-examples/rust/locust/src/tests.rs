@@ -696,7 +696,15 @@ fn summary(stats: Stats) -> RunSummary {
         reason: StopReason::Completed,
         stats,
         thresholds: Vec::new(),
-        events_dropped: 3,
+        quality: DataQuality {
+            events_dropped: 3,
+            log_messages_dropped: 0,
+            script_errors_dropped: 0,
+            workers_lost: 0,
+            vus_not_started: 0,
+            resource_warnings: 0,
+            names_capped: Vec::new(),
+        },
     }
 }
 

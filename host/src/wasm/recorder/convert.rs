@@ -4,11 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::bindings::squall::recorder::events as wit;
-use crate::event::{Event, EventKind, Interests, ResourceKind, StopReason};
-use crate::measure::{FailureOrigin, LogLevel, MetricKind, Tag};
+use crate::event::{
+    CappedNames, DataQuality, Event, EventKind, Interests, ResourceKind, StopReason,
+};
+use crate::measure::{FailureOrigin, LogLevel, MetricKind, Phases, Tag};
 use crate::recorder::{Role, RunInfo};
 use crate::stats::Distribution;
 use crate::stats::histogram::QUANTILES;
+use crate::stats::names::NameKind;
 use crate::stats::thresholds::Verdict;
 use crate::stats::window::{RequestStats, Window};
 
@@ -76,7 +79,7 @@ fn kind(kind: &EventKind, dropped: u64) -> wit::EventKind {
             reason: stop_reason(&summary.reason),
             stats: stats(&summary.stats),
             thresholds: summary.thresholds.iter().map(threshold).collect(),
-            events_dropped: dropped,
+            quality: quality(&summary.quality, dropped),
         }),
         EventKind::ThresholdChanged(verdict) => Wit::ThresholdChanged(threshold(verdict)),
         EventKind::EventsDropped(count) => Wit::EventsDropped(*count),
@@ -112,6 +115,7 @@ fn kind(kind: &EventKind, dropped: u64) -> wit::EventKind {
             started_at_ms: request.started_at_ms,
             duration_ms: ms(request.sample.duration),
             first_byte_ms: request.first_byte.map(ms),
+            phases: phases(&request.sample.phases),
             sent_bytes: request.sample.sent_bytes,
             received_bytes: request.sample.received_bytes,
             failure: text(&request.failure),
@@ -181,6 +185,38 @@ fn threshold(verdict: &Verdict) -> wit::Threshold {
         expression: verdict.expression.clone(),
         passed: verdict.passed,
         value: verdict.value,
+    }
+}
+
+fn quality(quality: &DataQuality, events_dropped: u64) -> wit::DataQuality {
+    let capped = |names: &CappedNames| wit::CappedNames {
+        kind: match names.kind {
+            NameKind::Request => wit::NameKind::Request,
+            NameKind::Transaction => wit::NameKind::Transaction,
+            NameKind::Check => wit::NameKind::Check,
+            NameKind::Metric => wit::NameKind::Metric,
+            NameKind::Failure => wit::NameKind::Failure,
+        },
+        limit: names.limit as u64,
+        uses: names.uses,
+    };
+    wit::DataQuality {
+        events_dropped,
+        log_messages_dropped: quality.log_messages_dropped,
+        script_errors_dropped: quality.script_errors_dropped,
+        workers_lost: quality.workers_lost,
+        vus_not_started: quality.vus_not_started,
+        resource_warnings: quality.resource_warnings,
+        names_capped: quality.names_capped.iter().map(capped).collect(),
+    }
+}
+
+fn phases(phases: &Phases) -> wit::RequestPhases {
+    wit::RequestPhases {
+        connecting_ms: phases.connecting.map(ms),
+        tls_ms: phases.tls.map(ms),
+        waiting_ms: phases.waiting.map(ms),
+        receiving_ms: phases.receiving.map(ms),
     }
 }
 
@@ -326,7 +362,7 @@ fn ms(duration: Duration) -> f64 {
 mod tests {
     use super::*;
     use crate::event::{Origin, Request, RunSummary, Stats};
-    use crate::measure::{Phases, RequestSample};
+    use crate::measure::RequestSample;
     use crate::stats::{Names, Shard};
 
     fn converted(kind: EventKind) -> wit::Event {
@@ -370,7 +406,12 @@ mod tests {
             started_at_ms: 12.0,
             sample: RequestSample {
                 duration: Duration::from_millis(20),
-                phases: Phases::default(),
+                phases: Phases {
+                    connecting: None,
+                    tls: None,
+                    waiting: Some(Duration::from_millis(14)),
+                    receiving: Some(Duration::from_millis(6)),
+                },
                 status: 503,
                 failed: true,
                 sent_bytes: 100,
@@ -393,6 +434,12 @@ mod tests {
         assert_eq!(
             (request.duration_ms, request.first_byte_ms),
             (20.0, Some(15.0))
+        );
+        let phases = request.phases;
+        assert_eq!((phases.connecting_ms, phases.tls_ms), (None, None));
+        assert_eq!(
+            (phases.waiting_ms, phases.receiving_ms),
+            (Some(14.0), Some(6.0))
         );
         assert_eq!((request.sent_bytes, request.received_bytes), (100, 200));
         assert_eq!(request.failure.as_deref(), Some("status 503"));
@@ -447,13 +494,41 @@ mod tests {
                 passed: false,
                 value: Some(1.0),
             }],
+            quality: DataQuality {
+                log_messages_dropped: 1,
+                script_errors_dropped: 2,
+                workers_lost: 4,
+                vus_not_started: 5,
+                resource_warnings: 6,
+                names_capped: vec![CappedNames {
+                    kind: NameKind::Check,
+                    limit: 7,
+                    uses: 8,
+                }],
+            },
         };
         let event = converted(EventKind::RunFinished(Arc::new(summary)));
         let wit::EventKind::RunFinished(summary) = event.kind else {
             panic!("not the end: {event:?}");
         };
         assert_eq!((summary.passed, summary.exit_code), (false, 99));
-        assert_eq!(summary.events_dropped, 3);
+        let quality = summary.quality;
+        assert_eq!(
+            [
+                quality.log_messages_dropped,
+                quality.script_errors_dropped,
+                quality.events_dropped,
+                quality.workers_lost.into(),
+                quality.vus_not_started.into(),
+                quality.resource_warnings.into(),
+            ],
+            [1, 2, 3, 4, 5, 6]
+        );
+        let [capped] = quality.names_capped[..] else {
+            panic!("one kind: {:?}", quality.names_capped);
+        };
+        assert_eq!(capped.kind, wit::NameKind::Check);
+        assert_eq!((capped.limit, capped.uses), (7, 8));
         assert_eq!(summary.stats.vus, 5);
         assert_eq!(summary.thresholds[0].expression, "http_reqs: count > 1");
         assert!(matches!(summary.reason, wit::StopReason::Aborted(reason) if reason == "enough"));

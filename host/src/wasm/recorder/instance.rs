@@ -369,7 +369,7 @@ mod tests {
 
     use super::super::JSON;
     use super::*;
-    use crate::event::{RunSummary, Stats, StopReason};
+    use crate::event::{DataQuality, RunSummary, Stats, StopReason};
     use crate::recorder::Role;
     use crate::wasm::component::load_recorder;
 
@@ -414,6 +414,7 @@ mod tests {
             reason: StopReason::Completed,
             stats: Arc::new(Stats::default()),
             thresholds: Vec::new(),
+            quality: DataQuality::default(),
         })))
     }
 

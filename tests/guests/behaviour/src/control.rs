@@ -3,7 +3,6 @@
 use std::cell::Cell;
 
 use crate::squall::script::timing::Transaction;
-use crate::squall::script::{execution, http, log, metrics, random};
 use crate::squall::script::{execution, http, log, metrics, random, timing};
 use crate::{holds, same, variable};
 

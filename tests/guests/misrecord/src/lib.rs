@@ -122,7 +122,7 @@ fn entry(event: &Event) -> String {
         EventKind::RunFinished(summary) => {
             also("requests", &summary.stats.interval.all.requests);
             also("total", &summary.stats.total.all.requests);
-            also("dropped", &summary.events_dropped);
+            also("dropped", &summary.quality.events_dropped);
             "run-finished"
         }
         EventKind::WorkerJoined(_) => "worker-joined",
