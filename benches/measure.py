@@ -1,6 +1,6 @@
 """Measures what squall costs beside its peers, against one nginx, in one run.
 
-Three questions, each answered side by side:
+Four questions, each answered side by side:
 
 cpu     How much CPU time a client needs for one request. The client runs on core
         1, nginx on core 0. CPU time is what the kernel counted for the client's
@@ -9,6 +9,9 @@ cpu     How much CPU time a client needs for one request. The client runs on cor
 memory  What one more virtual user keeps resident: the process with N of them less
         the process with one, divided by N - 1. Active ones send requests; idle
         ones sleep.
+recorders  What recorders add to the CPU time of a request, all threads counted, and
+        what one that does harm takes from the load. The client runs on both cores,
+        its VUs on one thread.
 start   How long from the start of the process to the first byte of its first
         request, with a warm cache of compiled components.
 
@@ -36,11 +39,13 @@ ROOT = Path(__file__).resolve().parent.parent
 SQUALL = ROOT / "target/release/squall"
 HELLO = ROOT / "guest-examples/rust/target/wasm32-wasip2/release/hello.wasm"
 IDLE = ROOT / "tests/guests/target/wasm32-wasip2/release/idle.wasm"
+MISRECORD = ROOT / "tests/guests/target/wasm32-wasip2/release/misrecord.wasm"
 REQWEST = ROOT / "benches/peers/target/release/reqwest-loop"
 SERVER_CORE, CLIENT_CORE = "0", "1"
 # Longer than any measurement: the client is stopped when it was measured.
 FOREVER = 3600
 BASELINE = "reqwest loop"
+QUESTIONS = ["cpu", "memory", "recorders", "start"]
 
 
 def say(text):
@@ -122,12 +127,12 @@ def free_port():
 class Client:
     """A client's process on the client's core."""
 
-    def __init__(self, command, folder, env=None):
+    def __init__(self, command, folder, env=None, cores=CLIENT_CORE):
         environment = {name: value for name, value in os.environ.items() if not name.startswith("SQUALL_")}
         environment |= {"SQUALL_CACHE_DIR": str(Path(folder) / "cache"), "GOMAXPROCS": "1"} | (env or {})
         self.errors = tempfile.TemporaryFile(dir=folder)
         self.process = subprocess.Popen(
-            ["taskset", "-c", CLIENT_CORE, *map(str, command)],
+            ["taskset", "-c", cores, *map(str, command)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=self.errors,
@@ -304,6 +309,56 @@ def measure_memory(arguments, nginx, folder):
     return rows
 
 
+def measure_recorders(arguments, nginx, folder):
+    everything = "json,requests=all,measurements=transactions+iterations+checks+samples"
+    kinds = {
+        "none": ["none"],
+        "json": ["json"],
+        "json, every measurement": [everything],
+        "json, one that traps": ["json", f"{MISRECORD},mode=trap"],
+        "json, one that never returns": ["json", f"{MISRECORD},mode=spin"],
+        "json, one that is slow": ["json", f"{MISRECORD},mode=slow"],
+    }
+    summary = Path(folder) / "summary.json"
+    taken = {kind: [] for kind in kinds}
+    for turn in range(arguments.rounds):
+        for kind, recorders in kinds.items():
+            say(f"recorders, round {turn + 1} of {arguments.rounds}: {kind}")
+            command = [
+                SQUALL, "run", HELLO, "--base-url", nginx.url, "--vus", 64, "--duration", f"{FOREVER}s",
+                "--threads", 1, "--telemetry", "/dev/null", "--graceful-stop", "1s", "--summary", summary,
+            ]
+            for recorder in recorders:
+                command += ["--recorder", recorder]
+            with Client(command, folder, cores=f"{SERVER_CORE},{CLIENT_CORE}") as client:
+                warm_up(nginx, client, 64, arguments.warm_up)
+                start, cpu, requests = time.monotonic(), client.cpu_seconds(), nginx.status()[1]
+                time.sleep(arguments.window)
+                cpu, requests = client.cpu_seconds() - cpu, nginx.status()[1] - requests
+                seconds = time.monotonic() - start
+                client.process.send_signal(signal.SIGINT)
+                client.process.wait(60)
+            told = json.loads(summary.read_text())["telemetry"]["recorders"]
+            taken[kind].append((
+                cpu / requests * 1e6,
+                requests / seconds,
+                sum(recorder["entries_written"] for recorder in told),
+                sum(recorder["events_dropped"] for recorder in told),
+            ))
+            nginx.quiet()
+    rows = []
+    for kind, values in taken.items():
+        cpu, rate, written, dropped = (statistics.median(value) for value in zip(*values, strict=True))
+        rows.append({
+            "recorders": kind, "cpu_us_per_request": cpu, "requests_per_s": rate,
+            "entries_written": written, "events_dropped": dropped,
+        })
+    for row in rows:
+        row["ratio"] = row["cpu_us_per_request"] / rows[0]["cpu_us_per_request"]
+        row["rate_ratio"] = row["requests_per_s"] / rows[1]["requests_per_s"]
+    return rows
+
+
 class FirstByte:
     """A listener that says when the first byte of a request came."""
 
@@ -373,7 +428,7 @@ def drain(listener):
     listener.settimeout(30)
 
 
-GOALS = {("cpu", 64): 1.4, ("cpu", 1000): 1.6, "active": 130, "idle": 45, "start": 50}
+GOALS = {("cpu", 64): 1.4, ("cpu", 1000): 1.6, ("recorders", "json, every measurement"): 1.3, "active": 130, "idle": 45, "start": 50}
 
 
 def verdict(value, goal):
@@ -403,6 +458,17 @@ def show(results, absent):
                 f"{row['kb_per_vu']:>8.1f}{row['page_tables_kb_per_vu']:>15.1f}"
                 + (f"  {verdict(row['kb_per_vu'], goal)}" if goal else "")
             )
+    if "recorders" in results:
+        print("\nWhat recorders add: CPU time per request of all threads, VUs on one of two cores")
+        print(f"{'recorders':<29}{'us/req':>8}{'ratio':>7}{'req/s':>9}{'to json':>9}{'entries':>10}{'dropped':>9}")
+        for row in results["recorders"]:
+            goal = GOALS.get(("recorders", row["recorders"]))
+            print(
+                f"{row['recorders']:<29}{row['cpu_us_per_request']:>8.1f}{row['ratio']:>7.2f}"
+                f"{row['requests_per_s']:>9.0f}{row['rate_ratio']:>9.2f}"
+                f"{row['entries_written']:>10.0f}{row['events_dropped']:>9.0f}"
+                + (f"  {verdict(row['ratio'], goal)}" if goal else "")
+            )
     if "start" in results:
         print("\nFrom the start of the process to the first byte of its first request, warm cache")
         print(f"{'client':<22}{'ms':>8}{'low-high':>16}")
@@ -421,7 +487,7 @@ def parse():
     parser = argparse.ArgumentParser(
         prog="benches/run", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--only", action="append", choices=["cpu", "memory", "start"], help="repeatable")
+    parser.add_argument("--only", action="append", choices=QUESTIONS, help="repeatable")
     parser.add_argument("--rounds", type=int, default=3, help="how many turns each client takes (3)")
     parser.add_argument("--window", type=float, default=3.0, help="seconds that are measured (3)")
     parser.add_argument("--warm-up", type=float, default=1.5, help="seconds before that (1.5)")
@@ -454,13 +520,13 @@ def main():
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     os.sched_setaffinity(0, {int(SERVER_CORE)})
-    needed = [REQWEST] if arguments.without_squall else [REQWEST, SQUALL, HELLO, IDLE]
+    needed = [REQWEST] if arguments.without_squall else [REQWEST, SQUALL, HELLO, IDLE, MISRECORD]
     for file in needed:
         if not file.exists():
             raise SystemExit(f"`{file}` is not built: start `benches/run`, which builds it")
 
     results = {"machine": machine()}
-    wanted = arguments.only or ["cpu", "memory", "start"]
+    wanted = arguments.only or QUESTIONS
     with tempfile.TemporaryDirectory() as folder:
         nginx = Nginx(folder)
         try:
@@ -468,6 +534,8 @@ def main():
                 results["cpu"] = measure_cpu(arguments, nginx, folder)
             if "memory" in wanted:
                 results["memory"] = measure_memory(arguments, nginx, folder)
+            if "recorders" in wanted and not arguments.without_squall:
+                results["recorders"] = measure_recorders(arguments, nginx, folder)
         finally:
             nginx.stop()
         if "start" in wanted:

@@ -12,11 +12,13 @@ fn explained() -> BTreeMap<String, Option<String>> {
     let mut flags = BTreeMap::new();
     let mut last = None;
     for line in outcome.stdout.lines() {
+        // What is further in explains a flag, and may name others.
+        let is_flag = !line.starts_with("          ");
         let line = line.trim();
         // A flag that has a short form stands behind it: `-q, --quiet`.
         let at = line
             .find("--")
-            .filter(|at| *at == 0 || line.starts_with('-'));
+            .filter(|at| is_flag && (*at == 0 || line.starts_with('-')));
         if let Some(at) = at {
             let end = line[at..]
                 .find([' ', '='])

@@ -276,14 +276,14 @@ fn more_than_may_be_handed_over_is_a_failure() {
 }
 
 #[test]
-fn a_million_entries_at_once_are_written() {
+fn many_entries_at_once_are_written() {
     let outcome = beside_json("mode=flood,batch=1,want=nothing").exited(0);
     let flood = outcome
         .stdout
         .lines()
         .filter(|line| *line == r#"{"flood":1}"#)
         .count();
-    assert_eq!(flood, 1_000_000);
+    assert_eq!(flood, 200_000);
 }
 
 #[test]

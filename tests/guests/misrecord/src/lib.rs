@@ -225,7 +225,7 @@ fn do_harm(here: &str) -> Option<Vec<String>> {
         "much" => (0..1024).map(|_| big(10 << 10)).collect(),
         // More than may be handed over.
         "too-much" => (0..80).map(|_| big(1 << 20)).collect(),
-        "flood" => vec![r#"{"flood":1}"#.to_owned(); 1_000_000],
+        "flood" => vec![r#"{"flood":1}"#.to_owned(); 200_000],
         _ => return None,
     };
     Some(entries)
