@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::scan;
 use crate::units::Bytes;
 
 /// How long an entry may be, in bytes. No consumer takes a line of more.
@@ -18,16 +19,20 @@ pub(super) fn check(entry: &str) -> Result<Cow<'_, str>, String> {
             Bytes(LONGEST as u64)
         ));
     }
-    serde_json::from_str::<serde::de::IgnoredAny>(entry).map_err(|error| error.to_string())?;
-    if !entry.starts_with('{') {
-        return Err("it is not an object".to_owned());
+    match scan::object(entry) {
+        Some(scan::Object::OnOneLine) => return Ok(Cow::Borrowed(entry)),
+        Some(scan::Object::OverLines) => {}
+        None => {
+            serde_json::from_str::<serde::de::IgnoredAny>(entry)
+                .map_err(|error| error.to_string())?;
+            if !entry.starts_with('{') {
+                return Err("it is not an object".to_owned());
+            }
+        }
     }
     // Inside a JSON string a line break is always escaped, so these are between
     // the tokens, where a space means the same.
-    if entry.contains(['\n', '\r']) {
-        return Ok(Cow::Owned(entry.replace(['\n', '\r'], " ")));
-    }
-    Ok(Cow::Borrowed(entry))
+    Ok(Cow::Owned(entry.replace(['\n', '\r'], " ")))
 }
 
 #[cfg(test)]

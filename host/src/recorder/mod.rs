@@ -16,6 +16,7 @@ use crate::sink::Sink;
 
 mod entry;
 mod feed;
+mod scan;
 mod task;
 
 pub use feed::Feed;
