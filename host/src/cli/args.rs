@@ -320,6 +320,13 @@ struct CommonArgs {
     /// Example: --telemetry telemetry.ndjson
     #[arg(long, value_name = "FILE", help_heading = "Telemetry")]
     telemetry: Option<String>,
+    /// Where to record every event of the run, to test recorders with.
+    ///
+    /// Recording takes time for every request, as a recorder that asks for everything does.
+    ///
+    /// Example: --events run.ndjson
+    #[arg(long, value_name = "FILE", help_heading = "Telemetry")]
+    events: Option<String>,
     /// How often statistics are reported to recorders.
     ///
     /// Example: --stats-interval 10s
@@ -372,6 +379,7 @@ impl CommonArgs {
             names,
             recorder,
             telemetry,
+            events,
             stats_interval,
             system_interval,
             quiet,
@@ -395,6 +403,7 @@ impl CommonArgs {
             (Key::TestPlan, test_plan),
             (Key::Names, names),
             (Key::Telemetry, telemetry),
+            (Key::Events, events),
             (Key::StatsInterval, stats_interval),
             (Key::SystemInterval, system_interval),
             (Key::Quiet, quiet.then(|| "true".to_owned())),
