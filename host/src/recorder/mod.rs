@@ -19,6 +19,8 @@ use crate::sink::Sink;
 mod entry;
 mod feed;
 pub mod recording;
+pub mod replay;
+pub mod review;
 mod task;
 
 pub use feed::Feed;
