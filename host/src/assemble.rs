@@ -97,6 +97,26 @@ fn scripts(plan: &Plan, cache: &CompileCache) -> Result<Vec<Template>, Error> {
     plan.scenarios.iter().map(load).collect()
 }
 
+/// Loads and compiles a recorder: its name, and the recorder, as every run has
+/// it.
+///
+/// # Errors
+///
+/// If it is missing or invalid.
+pub fn recorder(
+    source: &RecorderSource,
+    cache: &CompileCache,
+) -> Result<(String, WasmRecorder), Error> {
+    let source = match source {
+        RecorderSource::Json => recorder::JSON,
+        RecorderSource::Locust => recorder::LOCUST,
+        RecorderSource::File(path) => Source::File(path.clone()),
+    };
+    let component = load_recorder(&source)?;
+    let recorder = WasmRecorder::new(&component, cache, recorder::Limits::default())?;
+    Ok((component.name, recorder))
+}
+
 fn recorders(
     plan: &Plan,
     sinks: Vec<Box<dyn Sink>>,
@@ -106,15 +126,9 @@ fn recorders(
         .iter()
         .zip(sinks)
         .map(|(spec, sink)| {
-            let source = match &spec.source {
-                RecorderSource::Json => recorder::JSON,
-                RecorderSource::Locust => recorder::LOCUST,
-                RecorderSource::File(path) => Source::File(path.clone()),
-            };
-            let component = load_recorder(&source)?;
-            let recorder = WasmRecorder::new(&component, cache, recorder::Limits::default())?;
+            let (name, recorder) = recorder(&spec.source, cache)?;
             Ok(RecorderSetup {
-                name: component.name,
+                name,
                 recorder: Box::new(recorder),
                 sink,
                 options: spec.options.clone(),

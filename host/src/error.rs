@@ -15,7 +15,7 @@ pub enum ExitCode {
     Defect = 1,
     /// The command line could not be read.
     Usage = 2,
-    /// A threshold failed.
+    /// A threshold failed, or a recorder failed its test.
     ThresholdFailed = 99,
     /// The configuration or a component is invalid.
     Invalid = 104,

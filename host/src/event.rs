@@ -8,26 +8,31 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::measure::{LogLevel, MetricKind, RequestSample, ScriptError, Tag};
+use serde::{Deserialize, Serialize};
+
+use crate::measure::{LogLevel, MetricKind, RequestSample, ScriptError, Tag, json};
 use crate::stats::Window;
 use crate::stats::names::NameKind;
 use crate::stats::thresholds::Verdict;
 
 /// Something that happened.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Event {
     /// Milliseconds since the Unix epoch.
     pub time_ms: f64,
     /// How long the run had been going.
+    #[serde(rename = "elapsed_ms", with = "json")]
     pub elapsed: Duration,
     /// The node on which it happened.
+    #[serde(with = "json")]
     pub node: Arc<str>,
     /// What happened.
     pub kind: EventKind,
 }
 
 /// What happened. The cases are those of `squall:recorder/events`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum EventKind {
     /// The run started.
     RunStarted,
@@ -39,7 +44,7 @@ pub enum EventKind {
     /// No new iterations start.
     RunStopping(StopReason),
     /// The run ended. The last event.
-    RunFinished(Arc<RunSummary>),
+    RunFinished(#[serde(with = "json")] Arc<RunSummary>),
     /// A threshold went from passing to failing, or back.
     ThresholdChanged(Verdict),
     /// So many events were dropped since the last one delivered.
@@ -49,11 +54,11 @@ pub enum EventKind {
     /// It no longer does.
     ResourceRecovered(ResourceWarning),
     /// A worker joined, or came back: its name.
-    WorkerJoined(Arc<str>),
+    WorkerJoined(#[serde(with = "json")] Arc<str>),
     /// A worker left, or went silent: its name.
-    WorkerLost(Arc<str>),
+    WorkerLost(#[serde(with = "json")] Arc<str>),
     /// The statistics so far.
-    Stats(Arc<Stats>),
+    Stats(#[serde(with = "json")] Arc<Stats>),
     /// What the node uses.
     System(SystemUsage),
     /// A request finished.
@@ -96,6 +101,9 @@ impl Interests {
     /// [`EventKind::Log`].
     pub const LOGS: Self = Self(1 << 8);
 
+    /// Every kind.
+    pub const ALL: Self = Self((1 << 9) - 1);
+
     /// Whether all of `other` is in the set.
     pub fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
@@ -109,6 +117,31 @@ impl Interests {
 }
 
 impl EventKind {
+    /// The name of the kind, as in `squall:recorder/events`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::RunStarted => "run-started",
+            Self::RampUpFinished { .. } => "ramp-up-finished",
+            Self::RunStopping(_) => "run-stopping",
+            Self::RunFinished(_) => "run-finished",
+            Self::WorkerJoined(_) => "worker-joined",
+            Self::WorkerLost(_) => "worker-lost",
+            Self::ThresholdChanged(_) => "threshold-changed",
+            Self::EventsDropped(_) => "events-dropped",
+            Self::ResourceWarning(_) => "resource-warning",
+            Self::ResourceRecovered(_) => "resource-recovered",
+            Self::Stats(_) => "stats",
+            Self::System(_) => "system",
+            Self::Request(_) => "request",
+            Self::Transaction(_) => "transaction",
+            Self::Iteration(_) => "iteration",
+            Self::Check(_) => "check",
+            Self::Sample(_) => "sample",
+            Self::ScriptError(_) => "script-error",
+            Self::Log(_) => "log",
+        }
+    }
+
     /// The set that a recorder must have asked for to get this event; empty
     /// for the life cycle, which always comes.
     pub fn interest(&self) -> Interests {
@@ -137,20 +170,21 @@ impl EventKind {
 }
 
 /// Why a run is winding down.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum StopReason {
     /// Its executors are through.
     Completed,
     /// The user interrupted it.
     Interrupted,
     /// A script ended it, with this reason.
-    Aborted(Arc<str>),
+    Aborted(#[serde(with = "json")] Arc<str>),
     /// Something else, in words.
-    Other(Arc<str>),
+    Other(#[serde(with = "json")] Arc<str>),
 }
 
 /// Statistics of the run: since the last one, and since the start.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Stats {
     /// The VUs now running.
     pub vus: u32,
@@ -163,7 +197,7 @@ pub struct Stats {
 }
 
 /// The run as a whole.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RunSummary {
     /// Whether every threshold held and nothing ended the run early.
     pub passed: bool,
@@ -172,6 +206,7 @@ pub struct RunSummary {
     /// Why the run ended.
     pub reason: StopReason,
     /// The last statistics.
+    #[serde(with = "json")]
     pub stats: Arc<Stats>,
     /// How the thresholds stand.
     pub thresholds: Vec<Verdict>,
@@ -181,7 +216,7 @@ pub struct RunSummary {
 
 /// What is missing from a run's figures, or from what recorders were told of it.
 /// Which events a recorder did not get, its queue knows.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataQuality {
     /// Messages of scripts beyond the run's limit.
     pub log_messages_dropped: u64,
@@ -199,7 +234,7 @@ pub struct DataQuality {
 }
 
 /// Names beyond the run's limit, which have no statistics of their own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CappedNames {
     /// What they name.
     pub kind: NameKind,
@@ -210,7 +245,8 @@ pub struct CappedNames {
 }
 
 /// What runs short.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ResourceKind {
     /// Processor time.
     Cpu,
@@ -221,7 +257,7 @@ pub enum ResourceKind {
 }
 
 /// A resource that runs short.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ResourceWarning {
     /// Which.
     pub resource: ResourceKind,
@@ -233,7 +269,7 @@ pub struct ResourceWarning {
 }
 
 /// What a node's process uses.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct SystemUsage {
     /// 100 is one core fully used.
     pub cpu_percent: f64,
@@ -267,9 +303,10 @@ pub struct SystemUsage {
 }
 
 /// Where a single measurement was made.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Origin {
     /// The scenario.
+    #[serde(with = "json")]
     pub scenario: Arc<str>,
     /// The VU's number, from 1.
     pub vu: u32,
@@ -278,97 +315,122 @@ pub struct Origin {
 }
 
 /// A request and what came of it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Request {
     /// Where.
+    #[serde(flatten)]
     pub origin: Origin,
     /// The method.
+    #[serde(with = "json")]
     pub method: Arc<str>,
     /// The name it is reported under.
+    #[serde(with = "json")]
     pub name: Arc<str>,
     /// The URL as it was sent.
+    #[serde(with = "json")]
     pub url: Arc<str>,
     /// When it was sent: milliseconds since the Unix epoch.
     pub started_at_ms: f64,
     /// What was measured.
+    #[serde(flatten)]
     pub sample: RequestSample,
     /// From the start to the end of the response's headers.
+    #[serde(default, rename = "first_byte_ms", with = "json")]
     pub first_byte: Option<Duration>,
     /// Why it counts as a failure.
+    #[serde(default, with = "json")]
     pub failure: Option<Arc<str>>,
     /// Its tags.
+    #[serde(default, with = "json")]
     pub tags: Vec<Tag>,
 }
 
 /// A transaction.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Transaction {
     /// Where.
+    #[serde(flatten)]
     pub origin: Origin,
     /// Its name.
+    #[serde(with = "json")]
     pub name: Arc<str>,
     /// How long it took.
+    #[serde(rename = "duration_ms", with = "json")]
     pub duration: Duration,
     /// Why it failed.
+    #[serde(default, with = "json")]
     pub failure: Option<Arc<str>>,
     /// Its tags.
+    #[serde(default, with = "json")]
     pub tags: Vec<Tag>,
 }
 
 /// An iteration.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Iteration {
     /// Where.
+    #[serde(flatten)]
     pub origin: Origin,
     /// How long it took.
+    #[serde(rename = "duration_ms", with = "json")]
     pub duration: Duration,
     /// Why it failed.
+    #[serde(default, with = "json")]
     pub failure: Option<Arc<str>>,
 }
 
 /// A check.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Check {
     /// Where.
+    #[serde(flatten)]
     pub origin: Origin,
     /// Its name.
+    #[serde(with = "json")]
     pub name: Arc<str>,
     /// Whether it held.
     pub passed: bool,
     /// Its tags.
+    #[serde(default, with = "json")]
     pub tags: Vec<Tag>,
 }
 
 /// A value of one of the script's metrics.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Sample {
     /// The metric.
+    #[serde(with = "json")]
     pub metric: Arc<str>,
     /// Its kind.
     pub kind: MetricKind,
     /// The value; 1 or 0 for a rate.
     pub value: f64,
     /// Its tags.
+    #[serde(default, with = "json")]
     pub tags: Vec<Tag>,
 }
 
 /// A failure of the script's own.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ScriptFailure {
     /// Where.
+    #[serde(flatten)]
     pub origin: Origin,
     /// What went wrong.
+    #[serde(flatten)]
     pub error: ScriptError,
 }
 
 /// Something the script logged or printed.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct LogMessage {
     /// Where.
+    #[serde(flatten)]
     pub origin: Origin,
     /// How much it matters.
     pub level: LogLevel,
     /// What it says.
+    #[serde(with = "json")]
     pub message: Arc<str>,
 }
 

@@ -7,16 +7,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
+pub(crate) mod json;
+
 /// A tag: a name and a value that mark everything reported with them.
 pub type Tag = (Arc<str>, Arc<str>);
 
 /// One HTTP request as the client measured it.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct RequestSample {
     /// From the start of the request to the last byte of its body, redirects
     /// included.
+    #[serde(rename = "duration_ms", with = "json")]
     pub duration: Duration,
     /// Where the time went.
+    #[serde(default)]
     pub phases: Phases,
     /// The status, or 0 if no response arrived.
     pub status: u16,
@@ -32,16 +38,37 @@ pub struct RequestSample {
 
 /// The parts of a request's time. A part that did not happen is absent: a
 /// request on an open connection has neither `connecting` nor `tls`.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Phases {
     /// Looking up the name and opening the connection, without TLS.
+    #[serde(
+        rename = "connecting_ms",
+        with = "json",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub connecting: Option<Duration>,
     /// The TLS handshake.
+    #[serde(
+        rename = "tls_ms",
+        with = "json",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub tls: Option<Duration>,
     /// From the start, or from the connection being ready, to the end of the
     /// response's headers.
+    #[serde(
+        rename = "waiting_ms",
+        with = "json",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub waiting: Option<Duration>,
     /// From the end of the headers to the last byte of the body.
+    #[serde(
+        rename = "receiving_ms",
+        with = "json",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub receiving: Option<Duration>,
 }
 
@@ -57,11 +84,13 @@ pub enum IterationEnd {
 }
 
 /// A failure of the script's own: an error it returned, an exception, a trap.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScriptError {
     /// What went wrong, in the script's own words where it has any.
+    #[serde(with = "json")]
     pub message: Arc<str>,
     /// The script's functions that led there, innermost first, a line each.
+    #[serde(default, with = "json")]
     pub stack: Option<Arc<str>>,
 }
 
@@ -76,7 +105,7 @@ impl ScriptError {
 }
 
 /// How a metric's values add up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MetricKind {
     /// A sum.
@@ -90,7 +119,7 @@ pub enum MetricKind {
 }
 
 /// What a failure is a failure of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FailureOrigin {
     /// An HTTP request.
@@ -102,7 +131,8 @@ pub enum FailureOrigin {
 }
 
 /// How much a message matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum LogLevel {
     /// For whoever writes the script.
     Debug,

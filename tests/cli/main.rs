@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod authors;
 mod cache;
 mod counts;
 mod demo;

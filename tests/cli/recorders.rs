@@ -152,5 +152,5 @@ fn the_recorder_of_the_readme_writes_a_line_for_each_interval() {
     ran(&outcome);
     let lines = outcome.lines();
     let sum = |key: &str| -> u64 { lines.iter().filter_map(|line| line[key].as_u64()).sum() };
-    assert_eq!((sum("requests"), sum("failures")), (20, 0));
+    assert_eq!((sum("sent"), sum("failed")), (20, 0));
 }

@@ -12,8 +12,7 @@ pub(crate) fn repository() -> &'static Path {
         .expect("the package lies in a folder of the repository")
 }
 
-/// A component of `guest-examples/rust`: `brief`, `hello`, `shop`, `demo`,
-/// `json` or `locust`.
+/// A component of `guest-examples/rust`, such as `hello` or `json`.
 pub(crate) fn example(name: &str) -> PathBuf {
     built(&repository().join("guest-examples/rust"), name)
 }

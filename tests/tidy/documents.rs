@@ -81,6 +81,14 @@ fn code_in_documents_is_code_of_the_repository() {
 }
 
 #[test]
+fn the_recorder_of_the_readme_takes_20_lines() {
+    let text = read("guest-examples/rust/brief/src/lib.rs");
+    let is_code = |line: &&str| !line.is_empty() && !line.starts_with("//");
+    let lines = text.lines().filter(is_code).count();
+    assert!(lines <= 20, "{lines} lines of code");
+}
+
+#[test]
 fn rust_in_documents_says_where_it_is_from() {
     for document in DOCUMENTS {
         let text = read(document);

@@ -28,6 +28,7 @@ Start here:
   squall demo                                        see it work, nothing to write
   squall run shop.wasm --vus 50 --duration 1m        run a script of yours
   squall run --help                                  every flag, with examples
+  squall recorder test mine.wasm                     see a recorder of yours at work
 
 Exit codes:
   0 passed         2 wrong usage             99 a threshold failed
@@ -90,6 +91,9 @@ Examples:
       and the plan that `squall run` would follow"
     )]
     Inspect(Box<InspectArgs>),
+    /// Test a recorder of yours.
+    #[command(subcommand, arg_required_else_help = true)]
+    Recorder(RecorderVerb),
     /// Print the completions for a shell.
     #[command(after_help = "\
 Examples:
@@ -99,6 +103,47 @@ Examples:
         /// For which shell.
         shell: Shell,
     },
+}
+
+/// What to do with a recorder.
+#[derive(Debug, Subcommand)]
+pub(super) enum RecorderVerb {
+    /// Feed recorded runs to a recorder: do its log entries stand up to a log pipeline?
+    ///
+    /// Its log entries go to stdout, one line each. On stderr: what each run came to in
+    /// events, calls, entries, memory and time, and everything that is wrong with the
+    /// entries, each with its run, event and key.
+    #[command(
+        max_term_width = 100,
+        after_help = "\
+Examples:
+  squall recorder test ./mine.wasm
+      the four recorded runs of squall: normal, failing, distributed, empty
+  squall recorder test ./mine.wasm,level=2 > entries.ndjson
+      with an option of the recorder's; keeps the log entries
+  squall run shop.wasm --vus 5 --iterations 100 --events run.ndjson
+  squall recorder test ./mine.wasm --events run.ndjson
+      a run of your own
+
+Exit codes:
+  0 every log entry would arrive      99 some would be lost
+  2 wrong usage                      104 the recorder cannot be loaded or started"
+    )]
+    Test(TestArgs),
+}
+
+/// The arguments of `recorder test`.
+#[derive(Debug, Args)]
+pub(super) struct TestArgs {
+    /// The recorder: the path of a component, or the name of one that is built in. Its
+    /// options follow it.
+    #[arg(value_name = "RECORDER[,KEY=VALUE…]")]
+    pub(super) recorder: String,
+    /// A recorded run to feed in place of those of squall. Repeatable.
+    ///
+    /// Example: --events run.ndjson --events other.ndjson
+    #[arg(long, value_name = "FILE")]
+    pub(super) events: Vec<PathBuf>,
 }
 
 /// The arguments of `run`.
@@ -320,6 +365,14 @@ struct CommonArgs {
     /// Example: --telemetry telemetry.ndjson
     #[arg(long, value_name = "FILE", help_heading = "Telemetry")]
     telemetry: Option<String>,
+    /// Where to record every event of the run, to test recorders with.
+    ///
+    /// `squall recorder test` feeds such a file to a recorder again and again. Recording takes
+    /// time for every request, as a recorder that asks for everything does.
+    ///
+    /// Example: --events run.ndjson
+    #[arg(long, value_name = "FILE", help_heading = "Telemetry")]
+    events: Option<String>,
     /// How often statistics are reported to recorders.
     ///
     /// Example: --stats-interval 10s
@@ -372,6 +425,7 @@ impl CommonArgs {
             names,
             recorder,
             telemetry,
+            events,
             stats_interval,
             system_interval,
             quiet,
@@ -395,6 +449,7 @@ impl CommonArgs {
             (Key::TestPlan, test_plan),
             (Key::Names, names),
             (Key::Telemetry, telemetry),
+            (Key::Events, events),
             (Key::StatsInterval, stats_interval),
             (Key::SystemInterval, system_interval),
             (Key::Quiet, quiet.then(|| "true".to_owned())),

@@ -9,13 +9,14 @@ mod console;
 mod demo;
 mod inspect;
 mod logging;
+mod recorder_test;
 mod run;
 
 use std::panic;
 
 use anstyle::{AnsiColor, Style};
 
-use self::args::Verb;
+use self::args::{RecorderVerb, Verb};
 use self::console::Console;
 use crate::error::{Error, ExitCode};
 
@@ -37,6 +38,7 @@ pub fn main() -> std::process::ExitCode {
         Verb::Run(args) => run::run(*args, &console),
         Verb::Demo(args) => demo::demo(*args, &console),
         Verb::Inspect(args) => inspect::inspect(*args, &console),
+        Verb::Recorder(RecorderVerb::Test(args)) => recorder_test::test(args, &console),
         Verb::Completions { shell } => completions::completions(shell),
     });
     let code = match ended {

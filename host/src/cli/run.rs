@@ -21,6 +21,7 @@ use crate::assemble::{Parts, assemble};
 use crate::config::{Options, Resolved, Settings, Surroundings, Telemetry, resolve};
 use crate::error::{Error, ExitCode, Problem};
 use crate::plan::{Plan, ScriptSource, SinkSpec};
+use crate::recorder::{self, EventLog};
 use crate::report::{json, progress, summary};
 use crate::run::{Live, Outcome, Setup, Stop};
 use crate::sink::{self, Sink};
@@ -112,14 +113,18 @@ pub(super) fn execute(resolved: Resolved, console: &Console) -> Result<Outcome, 
     if let Some(path) = &settings.summary {
         json::probe(path)?;
     }
-    let sinks = sinks(&settings.telemetry, &plan, console)?;
+    let (sinks, event_log) = sinks(&settings, &plan, console)?;
     let (stop_sender, stop) = watch::channel(Stop::No);
     let (live, live_receiver) = watch::channel(Live::default());
     let threads = settings.threads;
     let cache_dir = settings.cache_dir.clone();
     let whole = move || {
         let plan = Arc::new(plan);
-        let Parts { scripts, recorders } = assemble(&plan, sinks, cache_dir)?;
+        let Parts {
+            scripts,
+            mut recorders,
+        } = assemble(&plan, sinks, cache_dir)?;
+        recorders.extend(event_log);
         crate::run::run(Setup {
             plan,
             scripts,
@@ -158,13 +163,14 @@ pub(super) fn execute(resolved: Resolved, console: &Console) -> Result<Outcome, 
     }
 }
 
-/// A sink for each recorder: its own, or where telemetry goes.
+/// A sink for each recorder: its own, or where telemetry goes. And if the events
+/// are to be recorded, the recorder that does so.
 fn sinks(
-    telemetry: &Telemetry,
+    settings: &Settings,
     plan: &Plan,
     console: &Console,
-) -> Result<Vec<Box<dyn Sink>>, Error> {
-    let default = match telemetry {
+) -> Result<(Vec<Box<dyn Sink>>, Option<recorder::Setup>), Error> {
+    let default = match &settings.telemetry {
         Telemetry::Stdout => Some(SinkSpec::Stdout),
         Telemetry::File(path) => Some(SinkSpec::file(path.clone())),
         Telemetry::Nowhere => None,
@@ -174,7 +180,19 @@ fn sinks(
         .recorders
         .iter()
         .map(|recorder| recorder.sink.clone().or_else(|| default.clone()));
-    sink::open(specs, streams)
+    let events = settings.events.clone().map(SinkSpec::file);
+    let mut sinks = sink::open(specs.chain(events.map(Some)), streams)?;
+    let event_log = (sinks.len() > plan.recorders.len())
+        .then(|| sinks.pop())
+        .flatten()
+        .map(|sink| recorder::Setup {
+            name: "events".to_owned(),
+            recorder: Box::new(EventLog::default()),
+            sink,
+            options: Vec::new(),
+            stats_interval: None,
+        });
+    Ok((sinks, event_log))
 }
 
 /// What the main thread does while a run goes on.

@@ -49,6 +49,8 @@ pub enum Key {
     Recorder,
     /// Where log entries go.
     Telemetry,
+    /// Where the run's events go, to be fed to recorders again.
+    Events,
     /// How often statistics are reported.
     StatsInterval,
     /// How often the use of the machine is reported.
@@ -125,7 +127,7 @@ const fn option(
 }
 
 #[rustfmt::skip]
-const DEFINITIONS: [Definition; 27] = {
+const DEFINITIONS: [Definition; 28] = {
     use Arity::{List, One, Pairs, Switch};
     use Trust::{Script, User};
     [
@@ -150,6 +152,7 @@ const DEFINITIONS: [Definition; 27] = {
         option(Key::Summary, "summary", "SQUALL_SUMMARY", One, User, ""),
         option(Key::Recorder, "recorder", "SQUALL_RECORDERS", List(','), User, "json"),
         option(Key::Telemetry, "telemetry", "SQUALL_TELEMETRY", One, User, "- unless stdout is a terminal"),
+        option(Key::Events, "events", "SQUALL_EVENTS", One, User, ""),
         option(Key::StatsInterval, "stats-interval", "SQUALL_STATS_INTERVAL", One, Script, "2s"),
         option(Key::SystemInterval, "system-interval", "SQUALL_SYSTEM_INTERVAL", One, Script, "2s"),
         option(Key::Quiet, "quiet", "SQUALL_QUIET", Switch, User, ""),
@@ -218,6 +221,8 @@ pub enum Place {
     Variable,
     /// By the script.
     Script,
+    /// By the argument of a verb, such as the recorder of `recorder test`.
+    Argument,
     /// By the program itself.
     Default,
 }
@@ -239,6 +244,7 @@ impl Given {
             Place::Flag => format!("`--{flag}`"),
             Place::Variable => format!("variable `{}`", key.variable().unwrap_or(flag)),
             Place::Script => format!("the script's option `{flag}`"),
+            Place::Argument => format!("the {flag}"),
             Place::Default => format!("the default of `--{flag}`"),
         }
     }

@@ -13,7 +13,9 @@ use super::recorders::recorders;
 use super::values::{self, Parsed, Wrong};
 use crate::error::{Error, Problem};
 use crate::measure::Tag;
-use crate::plan::{Executor, HttpPlan, Limits, Plan, Scenario, ScriptSource};
+use crate::plan::{
+    Executor, HttpPlan, Limits, Plan, RecorderSpec, Scenario, ScriptSource, SinkSpec,
+};
 
 /// For how long shared iterations start if no duration is given.
 const ITERATIONS_CAP: Duration = Duration::from_secs(600);
@@ -45,6 +47,8 @@ pub struct Resolved {
 pub struct Settings {
     /// Where log entries go unless their recorder says otherwise.
     pub telemetry: Telemetry,
+    /// Where the run's events go, to be fed to recorders again.
+    pub events: Option<PathBuf>,
     /// Where the summary goes as JSON.
     pub summary: Option<PathBuf>,
     /// Whether neither progress nor summary is shown.
@@ -145,6 +149,7 @@ pub fn resolve(
         }],
     };
     let settings = Settings {
+        events: events(&mut read, &telemetry, &plan.recorders),
         telemetry,
         summary,
         quiet: read.switch(Key::Quiet),
@@ -285,6 +290,28 @@ fn telemetry(read: &mut Reader<'_>, around: &Surroundings) -> Telemetry {
         None if around.stdout_is_terminal => Telemetry::Nowhere,
         None => Telemetry::Stdout,
     }
+}
+
+/// Where the run's events go: to a file of their own.
+fn events(
+    read: &mut Reader<'_>,
+    telemetry: &Telemetry,
+    recorders: &[RecorderSpec],
+) -> Option<PathBuf> {
+    let path = read.one(Key::Events, values::path)?;
+    let sink = SinkSpec::file(path.clone());
+    let taken = *telemetry == Telemetry::File(path.clone())
+        || recorders
+            .iter()
+            .any(|recorder| recorder.sink.as_ref() == Some(&sink));
+    if path.as_os_str() == "-" || taken {
+        read.clash(
+            Key::Events,
+            "events have a file of their own, beside the log entries",
+            "give it another name, such as `events.ndjson`",
+        );
+    }
+    Some(path)
 }
 
 /// The host of the base URL, if the script may not reach it.
@@ -456,6 +483,21 @@ mod tests {
             (Key::Duration, "5"),
         ]));
         assert_eq!(mistakes.len(), 1, "a wrong duration is given: {mistakes:?}");
+    }
+
+    #[test]
+    fn events_have_a_file_of_their_own() {
+        let settings = resolved(&[(Key::Events, "e"), (Key::Telemetry, "t")]).settings;
+        assert_eq!(settings.events.as_deref(), Some("e".as_ref()));
+        for clash in [
+            flags(&[(Key::Events, "-")]),
+            flags(&[(Key::Events, "t"), (Key::Telemetry, "t")]),
+            flags(&[(Key::Events, "t"), (Key::Recorder, "json,sink=file:t")]),
+        ] {
+            let mistakes = refused(&clash);
+            assert!(mistakes[0].starts_with("`--events`: "), "{mistakes:?}");
+            assert_eq!(mistakes.len(), 1);
+        }
     }
 
     #[test]

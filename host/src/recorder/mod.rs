@@ -10,16 +10,22 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::event::{Event, Interests};
-use crate::measure::Tag;
+use crate::measure::{Tag, json};
 use crate::sink::Sink;
 
 mod entry;
 mod feed;
+pub mod recording;
+pub mod replay;
+pub mod review;
 mod scan;
 mod task;
 
 pub use feed::Feed;
+pub use recording::EventLog;
 pub use task::Recorders;
 
 /// Turns events into log entries. The functions are called one at a time, on
@@ -78,7 +84,7 @@ impl fmt::Display for RecorderError {
 impl std::error::Error for RecorderError {}
 
 /// The run a recorder is part of.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RunInfo {
     /// Unique to the run, and the same on every node. Sorts by time.
     pub run_id: String,
@@ -89,25 +95,31 @@ pub struct RunInfo {
     /// This node's part in the run.
     pub role: Role,
     /// This node's name.
+    #[serde(with = "json")]
     pub node: Arc<str>,
     /// The machine's name.
     pub hostname: String,
     /// This process's id.
     pub process_id: u32,
     /// The scenarios' names.
+    #[serde(with = "json")]
     pub scenarios: Vec<Arc<str>>,
     /// The tags on the whole run.
+    #[serde(with = "json")]
     pub tags: Vec<Tag>,
     /// How often the recorder that reads this gets statistics.
+    #[serde(rename = "stats_interval_ms", with = "json")]
     pub stats_interval: Duration,
     /// The resolved plan, as one JSON object.
     pub plan: String,
     /// What the user set for the recorder that reads this.
+    #[serde(skip)]
     pub options: Vec<(String, String)>,
 }
 
 /// A node's part in a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// The only node.
     Standalone,

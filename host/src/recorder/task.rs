@@ -29,11 +29,11 @@ use crate::sink::{Ledger, Sink};
 use crate::units::Pretty;
 
 /// How many events a recorder gets at once.
-const BATCH: usize = 512;
+pub(super) const BATCH: usize = 512;
 
 /// How long a recorder that has caught up waits before it takes the next single
 /// measurements, so that not each of them wakes its thread.
-const LINGER: Duration = Duration::from_millis(5);
+pub(super) const LINGER: Duration = Duration::from_millis(5);
 
 /// The priority of a recorder's thread, from -20 to 19, the load's being 0: on
 /// a core that both want it gets a thirtieth.

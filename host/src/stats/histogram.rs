@@ -10,6 +10,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// The quantiles that are reported everywhere, in ascending order.
 pub const QUANTILES: [f64; 4] = [0.9, 0.95, 0.99, 0.999];
 
@@ -179,7 +181,7 @@ impl Histogram {
 
 /// A distribution in numbers: times in milliseconds, or a trend in the unit of
 /// the script. All zero if `count` is 0.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Distribution {
     /// How many values there were.
     pub count: u64,
@@ -193,6 +195,13 @@ pub struct Distribution {
     pub quantiles: [f64; QUANTILES.len()],
     /// The largest.
     pub max: f64,
+}
+
+impl Distribution {
+    /// Whether there were no values.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
 }
 
 /// A distribution of any finite numbers, kept to three decimals: a script's

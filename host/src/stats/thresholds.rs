@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::histogram::Histogram;
 use super::snapshot::Snapshot;
 use crate::plan::Threshold;
 use crate::plan::threshold::{Aggregate, Metric};
 
 /// A threshold and how it stands.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
     /// The threshold, as the user wrote it.
     pub expression: String,

@@ -3,15 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::histogram::Distribution;
 use super::snapshot::{FailureTable, MetricValue, RequestSeries, Snapshot};
-use crate::measure::{FailureOrigin, MetricKind};
+use crate::measure::{FailureOrigin, MetricKind, json};
 
 /// Statistics over one stretch of time. Lists are sorted: requests by name and
 /// method, failures by how often they occurred, everything else by name.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Window {
     /// How long the stretch was.
+    #[serde(rename = "duration_ms", with = "json")]
     pub duration: Duration,
     /// All requests together.
     pub all: RequestStats,
@@ -30,11 +33,13 @@ pub struct Window {
 }
 
 /// Requests of one method and name, or all of them with both empty.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct RequestStats {
     /// The method.
+    #[serde(with = "json")]
     pub method: Arc<str>,
     /// The name.
+    #[serde(with = "json")]
     pub name: Arc<str>,
     /// How many there were.
     pub requests: u64,
@@ -45,14 +50,19 @@ pub struct RequestStats {
     /// How many failed a second.
     pub failures_per_s: f64,
     /// Of all of them, in milliseconds.
+    #[serde(default, skip_serializing_if = "Distribution::is_empty")]
     pub duration: Distribution,
     /// Of those that opened a connection, in milliseconds.
+    #[serde(default, skip_serializing_if = "Distribution::is_empty")]
     pub connecting: Distribution,
     /// Of those that made a TLS handshake, in milliseconds.
+    #[serde(default, skip_serializing_if = "Distribution::is_empty")]
     pub tls: Distribution,
     /// Of those that were answered, in milliseconds.
+    #[serde(default, skip_serializing_if = "Distribution::is_empty")]
     pub waiting: Distribution,
     /// Of those that were answered in full, in milliseconds.
+    #[serde(default, skip_serializing_if = "Distribution::is_empty")]
     pub receiving: Distribution,
     /// How many answers had which status; 0 stands for none.
     pub statuses: Vec<(u16, u64)>,
@@ -63,28 +73,34 @@ pub struct RequestStats {
 }
 
 /// Transactions of one name.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct TransactionStats {
     /// The name.
+    #[serde(with = "json")]
     pub name: Arc<str>,
     /// How many failed.
     pub failures: u64,
     /// Of all of them, in milliseconds.
+    #[serde(default, skip_serializing_if = "Distribution::is_empty")]
     pub duration: Distribution,
 }
 
 /// One distinct failure.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct FailureStats {
     /// What failed.
     pub origin: FailureOrigin,
     /// The request's method; empty for other origins.
+    #[serde(with = "json")]
     pub method: Arc<str>,
     /// The name of the request or transaction; the scenario for a script.
+    #[serde(with = "json")]
     pub name: Arc<str>,
     /// Why.
+    #[serde(with = "json")]
     pub message: Arc<str>,
     /// The stack of one occurrence, if the failure is the script's own.
+    #[serde(default, with = "json", skip_serializing_if = "Option::is_none")]
     pub stack: Option<Arc<str>>,
     /// How often.
     pub occurrences: u64,
@@ -95,9 +111,10 @@ pub struct FailureStats {
 }
 
 /// Checks of one name.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CheckStats {
     /// The name.
+    #[serde(with = "json")]
     pub name: Arc<str>,
     /// How many held.
     pub passes: u64,
@@ -106,9 +123,10 @@ pub struct CheckStats {
 }
 
 /// One of the script's metrics.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct MetricStats {
     /// The name.
+    #[serde(with = "json")]
     pub name: Arc<str>,
     /// The kind.
     pub kind: MetricKind,
@@ -118,11 +136,12 @@ pub struct MetricStats {
     /// trend's mean.
     pub value: f64,
     /// A trend's distribution, in the script's unit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub distribution: Option<Distribution>,
 }
 
 /// Iterations.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct IterationStats {
     /// Those that came to an end by themselves.
     pub finished: u64,
@@ -133,8 +152,10 @@ pub struct IterationStats {
     /// Those that were due but could not start.
     pub dropped: u64,
     /// Of the finished ones, in milliseconds.
+    #[serde(default, skip_serializing_if = "Distribution::is_empty")]
     pub duration: Distribution,
     /// Of the finished ones, from due until started, in milliseconds.
+    #[serde(default, skip_serializing_if = "Distribution::is_empty")]
     pub lag: Distribution,
 }
 

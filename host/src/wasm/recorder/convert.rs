@@ -361,8 +361,12 @@ fn ms(duration: Duration) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Origin, Request, RunSummary, Stats};
-    use crate::measure::RequestSample;
+    use crate::event::{
+        Check, Iteration, LogMessage, Origin, Request, RunSummary, Sample, ScriptFailure, Stats,
+        SystemUsage, Transaction,
+    };
+    use crate::measure::{RequestSample, ScriptError};
+    use crate::recorder::recording::{Recording, written};
     use crate::stats::{Names, Shard};
 
     fn converted(kind: EventKind) -> wit::Event {
@@ -534,6 +538,187 @@ mod tests {
         assert!(matches!(summary.reason, wit::StopReason::Aborted(reason) if reason == "enough"));
     }
 
+    /// Every kind of event, with values that are easily lost on the way.
+    fn every_kind() -> Vec<EventKind> {
+        let origin = Origin {
+            scenario: "\u{1f422} \"browse\"".into(),
+            vu: u32::MAX,
+            iteration: 7,
+        };
+        let tags: Vec<Tag> = vec![("a".into(), "b\n".into()), ("a".into(), "".into())];
+        let mut shard = Shard::new(Names::new(10));
+        let id = shard.request_id("GET", "/");
+        for micros in 1..100 {
+            let sample = RequestSample {
+                duration: Duration::from_micros(micros * 37),
+                phases: Phases {
+                    waiting: Some(Duration::from_nanos(micros * 1_001)),
+                    ..Phases::default()
+                },
+                status: 200,
+                failed: micros % 7 == 0,
+                sent_bytes: u64::MAX >> 12,
+                received_bytes: 2,
+            };
+            shard.request(id, &sample);
+        }
+        let error = ScriptError {
+            message: "oh\tno".into(),
+            stack: Some("a\nb".into()),
+        };
+        shard.script_failure(&origin.scenario, &error, 1.0 / 3.0);
+        let window = shard.take().window(Duration::from_nanos(1_999_999_999));
+        let stats = Arc::new(Stats {
+            vus: 5,
+            interval: Window::default(),
+            total: window,
+            complete: false,
+        });
+        let verdict = |value| Verdict {
+            expression: "http_reqs: count > 1".to_owned(),
+            passed: false,
+            value,
+        };
+        let warning = crate::event::ResourceWarning {
+            resource: ResourceKind::OpenFiles,
+            value: 0.1 + 0.2,
+            limit: 1e9,
+        };
+        let message = |level| {
+            EventKind::Log(Box::new(LogMessage {
+                origin: origin.clone(),
+                level,
+                message: "".into(),
+            }))
+        };
+        let summary = |reason| {
+            EventKind::RunFinished(Arc::new(RunSummary {
+                passed: false,
+                exit_code: 110,
+                reason,
+                stats: stats.clone(),
+                thresholds: vec![verdict(None), verdict(Some(1.0 / 3.0))],
+                quality: DataQuality {
+                    workers_lost: 1,
+                    names_capped: vec![CappedNames {
+                        kind: NameKind::Transaction,
+                        limit: 7,
+                        uses: u64::MAX,
+                    }],
+                    ..DataQuality::default()
+                },
+            }))
+        };
+        let request = |first_byte, failure: Option<Arc<str>>| {
+            EventKind::Request(Box::new(Request {
+                origin: origin.clone(),
+                method: "GET".into(),
+                name: "/item/{id}".into(),
+                url: "http://a.example/item/5".into(),
+                started_at_ms: 1_700_000_000_000.123,
+                sample: RequestSample {
+                    duration: Duration::from_nanos(20_000_001),
+                    status: 503,
+                    failed: failure.is_some(),
+                    ..RequestSample::default()
+                },
+                first_byte,
+                failure,
+                tags: tags.clone(),
+            }))
+        };
+        vec![
+            EventKind::RunStarted,
+            EventKind::RampUpFinished { vus: 3 },
+            EventKind::RunStopping(StopReason::Interrupted),
+            EventKind::RunStopping(StopReason::Other("x".into())),
+            summary(StopReason::Completed),
+            summary(StopReason::Aborted("enough".into())),
+            EventKind::WorkerJoined("worker-1".into()),
+            EventKind::WorkerLost("worker-2".into()),
+            EventKind::ThresholdChanged(verdict(Some(7.0))),
+            EventKind::EventsDropped(u64::MAX),
+            EventKind::ResourceWarning(warning),
+            EventKind::ResourceRecovered(warning),
+            EventKind::Stats(stats.clone()),
+            EventKind::System(SystemUsage {
+                cpu_percent: 12.345_678_9,
+                memory_bytes: u64::MAX,
+                machine_steal_percent: Some(0.1),
+                ..SystemUsage::default()
+            }),
+            request(Some(Duration::from_nanos(1)), Some("status 503".into())),
+            request(None, None),
+            EventKind::Transaction(Box::new(Transaction {
+                origin: origin.clone(),
+                name: "buy".into(),
+                duration: Duration::from_nanos(123_456_789),
+                failure: Some("".into()),
+                tags: tags.clone(),
+            })),
+            EventKind::Iteration(Iteration {
+                origin: origin.clone(),
+                duration: Duration::from_secs(3600),
+                failure: None,
+            }),
+            EventKind::Check(Box::new(Check {
+                origin: origin.clone(),
+                name: "ok".into(),
+                passed: true,
+                tags: Vec::new(),
+            })),
+            EventKind::Sample(Box::new(Sample {
+                metric: "m".into(),
+                kind: MetricKind::Trend,
+                value: -0.1,
+                tags: tags.clone(),
+            })),
+            EventKind::ScriptError(Box::new(ScriptFailure {
+                origin: origin.clone(),
+                error,
+            })),
+            message(LogLevel::Debug),
+            message(LogLevel::Error),
+        ]
+    }
+
+    #[test]
+    fn a_recorded_event_is_the_event_that_happened() {
+        let event_of = |(number, kind)| Event {
+            time_ms: 1_700_000_000_000.1 + number as f64 / 3.0,
+            elapsed: Duration::from_nanos(number as u64 * 1_234_567_891),
+            node: "worker-1".into(),
+            kind,
+        };
+        let happened: Vec<Event> = every_kind().into_iter().enumerate().map(event_of).collect();
+        let info = RunInfo {
+            run_id: "run-1".to_owned(),
+            test_plan: "\"checkout\"".to_owned(),
+            host_version: "0.1.0".to_owned(),
+            role: Role::Master,
+            node: "master".into(),
+            hostname: "here".to_owned(),
+            process_id: 1,
+            scenarios: vec!["a".into(), "b".into()],
+            tags: vec![("team".into(), "shop".into())],
+            stats_interval: Duration::from_millis(1_500),
+            plan: r#"{"b":1,"a":"\n"}"#.to_owned(),
+            options: Vec::new(),
+        };
+        let recording = Recording::parse("a", &written(&info, &happened)).expect("it reads back");
+        assert_eq!(
+            format!("{:?}", run_info(&recording.run)),
+            format!("{:?}", run_info(&info))
+        );
+        assert_eq!(recording.events().count(), happened.len());
+        for (read, happened) in recording.events().zip(&happened) {
+            assert_eq!(
+                format!("{:?}", event(read, 3)),
+                format!("{:?}", event(happened, 3))
+            );
+        }
+    }
+
     #[test]
     fn each_interest_is_mapped() {
         assert_eq!(interests(wit::Interests::empty()), Interests::default());
@@ -541,6 +726,6 @@ mod tests {
             interests(wit::Interests::STATS | wit::Interests::LOGS),
             Interests::STATS.with(Interests::LOGS)
         );
-        assert_eq!(interests(wit::Interests::all()), Interests(0x1ff));
+        assert_eq!(interests(wit::Interests::all()), Interests::ALL);
     }
 }

@@ -61,6 +61,8 @@ pub struct WasmRecorder {
     instance: Option<Instance>,
     /// How many events it has been told were dropped.
     dropped: u64,
+    /// The most memory that an instance of it has had.
+    memory_peak: u64,
 }
 
 struct Instance {
@@ -110,7 +112,21 @@ impl WasmRecorder {
             engine,
             instance: None,
             dropped: 0,
+            memory_peak: 0,
         })
+    }
+
+    /// Forgets the run before, for another one.
+    pub fn reset(&mut self) {
+        self.instance = None;
+        self.dropped = 0;
+        self.memory_peak = 0;
+    }
+
+    /// The most memory that it has had at once since it was made or reset, in
+    /// bytes. A component's memory grows and never shrinks.
+    pub fn memory_peak(&self) -> u64 {
+        self.memory_peak
     }
 
     /// Makes a fresh instance; not yet the running one.
@@ -177,6 +193,8 @@ impl WasmRecorder {
         let made = runtime.block_on(async {
             tokio::time::timeout(self.limits.call, call(recorder, store)).await
         });
+        let used = instance.store.data().memory.used;
+        self.memory_peak = self.memory_peak.max(used);
         match made {
             Ok(Ok(value)) => {
                 self.instance = Some(instance);
