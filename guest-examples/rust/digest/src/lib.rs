@@ -96,7 +96,7 @@ fn digest(run: &Run, event: &Event, summary: &RunSummary) -> String {
     // They come sorted, the most frequent first.
     lines.extend(total.failures.iter().take(run.top).map(failure));
     lines.extend(slowest(&total.requests, run.top));
-    if summary.events_dropped > 0 || !summary.stats.complete {
+    if summary.quality.events_dropped > 0 || !summary.stats.complete {
         lines.push("⚠ the numbers are incomplete".to_owned());
     }
     json!({
