@@ -350,10 +350,9 @@ struct CommonArgs {
     /// Who writes log entries: json, locust, none or the path of a component. Repeatable.
     ///
     /// Options for the recorder follow its name. These are squall's own: sink=stdout, stderr,
-    /// file:PATH, tcp:HOST:PORT or unix:PATH says where its log entries go in place of
-    /// --telemetry; rotate-size=SIZE, rotate-every=TIME and keep=N rotate a file; interval=TIME
-    /// is how often it gets statistics in place of --stats-interval. The lines of locust are
-    /// those of locust-telemetry, for the dashboards that read them.
+    /// file:PATH, tcp:HOST:PORT or unix:PATH is where its log entries go; rotate-size=SIZE,
+    /// rotate-every=TIME and keep=N rotate a file; interval=TIME is how often it gets statistics.
+    /// The lines of locust are those of locust-telemetry, for the dashboards that read them.
     ///
     /// Example: --recorder json --recorder ./mine.wasm,level=2,sink=tcp:127.0.0.1:9000
     ///
