@@ -40,15 +40,17 @@ struct Scan<'a> {
     breaks: bool,
 }
 
-/// Whether one of eight bytes ends what is plain in a string. May say so of
-/// bytes beyond ASCII, too.
-fn is_special(bytes: [u8; 8]) -> bool {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    let word = u64::from_ne_bytes(bytes);
-    // Subtracting borrows from a byte's highest bit if it is less.
+/// How many of eight bytes come before the first that ends what is plain in a
+/// string, or all eight.
+fn plain(bytes: [u8; 8]) -> usize {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    let word = u64::from_le_bytes(bytes);
+    // Subtracting from each byte sets the highest bit of the first one that is
+    // less, and may set it in later ones.
     let less = |word: u64, than: u8| word.wrapping_sub(ONES * u64::from(than)) & !word;
     let equal = |byte: u8| less(word ^ (ONES * u64::from(byte)), 1);
-    (less(word, b' ') | equal(b'"') | equal(b'\\')) & (ONES << 7) != 0
+    let special = (less(word, b' ') | equal(b'"') | equal(b'\\')) & (ONES << 7);
+    special.trailing_zeros() as usize / 8
 }
 
 impl Scan<'_> {
@@ -111,17 +113,22 @@ impl Scan<'_> {
     /// The rest of a string, behind its first quotation mark.
     fn string(&mut self) -> Option<()> {
         loop {
-            while let Some(bytes) = self.bytes[self.at..].first_chunk()
-                && !is_special(*bytes)
-            {
-                self.at += bytes.len();
-            }
-            let rest = &self.bytes[self.at..];
-            let plain = rest
-                .iter()
-                .position(|byte| *byte < b' ' || *byte == b'"' || *byte == b'\\')?;
-            self.at += plain + 1;
-            match rest[plain] {
+            let byte = loop {
+                let rest = &self.bytes[self.at..];
+                let Some(eight) = rest.first_chunk() else {
+                    let is_special = |byte: &u8| *byte < b' ' || matches!(byte, b'"' | b'\\');
+                    let at = rest.iter().position(is_special)?;
+                    self.at += at + 1;
+                    break rest[at];
+                };
+                let at = plain(*eight);
+                if at < eight.len() {
+                    self.at += at + 1;
+                    break eight[at];
+                }
+                self.at += eight.len();
+            };
+            match byte {
                 b'"' => return Some(()),
                 b'\\' => match self.next()? {
                     b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => {}
