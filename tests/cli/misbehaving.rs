@@ -71,7 +71,9 @@ fn a_trap_costs_one_iteration() {
 #[test]
 fn an_endless_loop_costs_one_iteration() {
     let server = Server::start();
-    let squall = harm("spin", &server).flag("--iteration-timeout", "50ms");
+    // Long enough that no other VU is taken for one that computes, however busy
+    // the machine.
+    let squall = harm("spin", &server).flag("--iteration-timeout", "1s");
     let failure = loses_only_its_own("spin", 15, squall, &server);
     tells(
         &failure,
@@ -83,9 +85,9 @@ fn an_endless_loop_costs_one_iteration() {
 #[test]
 fn waiting_is_not_computing() {
     let server = Server::start();
-    server.slow_front_page(Duration::from_millis(300));
+    server.slow_front_page(Duration::from_millis(700));
     let summary = harm("none", &server)
-        .flag("--iteration-timeout", "50ms")
+        .flag("--iteration-timeout", "500ms")
         .flag("--vus", "5")
         .flag("--iterations", "10")
         .run()
@@ -105,15 +107,15 @@ fn a_vu_that_does_nothing_but_loop_is_cut_off_each_time_while_the_others_go_on()
     let server = Server::start();
     let outcome = harm("spin", &server)
         .script_env("ONLY_VU", "1")
-        .flag("--iteration-timeout", "500ms")
+        .flag("--iteration-timeout", "1s")
         .flag("--vus", "100")
         .flag("--duration", "4s")
         .run()
         .exited(0);
     let summary = outcome.summary();
     let failed = summary.count("/iterations/failed");
-    // 8 fit in, less what the others need of the processor.
-    assert!((1..=9).contains(&failed), "{failed} iterations");
+    // 4 fit in, less what the others need of the processor.
+    assert!((1..=5).contains(&failed), "{failed} iterations");
     assert_eq!(summary.count("/all/requests"), server.count("/"));
     assert_eq!(
         summary.count("/iterations/finished"),
@@ -127,7 +129,7 @@ fn a_vu_that_does_nothing_but_loop_is_cut_off_each_time_while_the_others_go_on()
     // A tick of the clock that cuts it off is 10 ms. Those on its thread wait for
     // some of them, and not until it is cut off for good.
     let p999_ms = summary.at("/all/duration/p999_ms").as_f64();
-    assert!(p999_ms < Some(250.0), "{p999_ms:?} ms");
+    assert!(p999_ms < Some(1000.0), "{p999_ms:?} ms");
 }
 
 #[test]
