@@ -125,7 +125,7 @@ fn each_recorder_writes_to_its_own_sink() {
         assert_eq!(last["event_name"], "loadtest.run.end");
     }
     let briefs = outcome.read("brief.ndjson");
-    let requests = briefs.lines().map(|line| parse(line)["requests"].as_u64());
+    let requests = briefs.lines().map(|line| parse(line)["sent"].as_u64());
     assert_eq!(
         requests.map(|count| count.expect("a count")).sum::<u64>(),
         20
@@ -402,9 +402,7 @@ fn a_blocked_stdout_does_not_change_the_load() {
         assert!(outcome.flat_stderr().contains(part), "{}", outcome.story());
     }
     let text = outcome.read("brief.ndjson");
-    let requests = text
-        .lines()
-        .filter_map(|line| parse(line)["requests"].as_u64());
+    let requests = text.lines().filter_map(|line| parse(line)["sent"].as_u64());
     assert_eq!(requests.sum::<u64>(), 3000);
 }
 
