@@ -149,7 +149,9 @@ impl ScriptVu {
 
 impl VirtualUser for ScriptVu {
     async fn prepare(&mut self) -> Result<(), ScriptError> {
-        self.instantiate().await
+        // Boxed, here and below: a VU's task keeps room for all that it ever
+        // waits for, and this is large and rare.
+        Box::pin(self.instantiate()).await
     }
 
     async fn setup(&mut self) -> Result<Arc<str>, ScriptError> {
@@ -185,13 +187,13 @@ impl VirtualUser for ScriptVu {
 
     async fn start(&mut self, data: Arc<str>) -> Result<(), ScriptError> {
         self.data = data;
-        self.begin().await
+        Box::pin(self.begin()).await
     }
 
     async fn iterate(&mut self, number: u32) -> Result<Next, ScriptError> {
         if self.live.is_none() {
             // The instance before trapped: this one starts as the first did.
-            self.begin().await?;
+            Box::pin(self.begin()).await?;
         }
         let live = self.live.as_mut().expect("an instance was just made");
         live.store.data_mut().begin_iteration(number);
