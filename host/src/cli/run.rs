@@ -113,7 +113,7 @@ pub(super) fn execute(resolved: Resolved, console: &Console) -> Result<Outcome, 
     if let Some(path) = &settings.summary {
         json::probe(path)?;
     }
-    let (sinks, event_log) = sinks(&settings, &plan, console)?;
+    let Outlets { sinks, event_log } = outlets(&settings, &plan, console)?;
     let (stop_sender, stop) = watch::channel(Stop::No);
     let (live, live_receiver) = watch::channel(Live::default());
     let threads = settings.threads;
@@ -163,13 +163,15 @@ pub(super) fn execute(resolved: Resolved, console: &Console) -> Result<Outcome, 
     }
 }
 
-/// A sink for each recorder: its own, or where telemetry goes. And if the events
-/// are to be recorded, the recorder that does so.
-fn sinks(
-    settings: &Settings,
-    plan: &Plan,
-    console: &Console,
-) -> Result<(Vec<Box<dyn Sink>>, Option<recorder::Setup>), Error> {
+/// Where what a run tells goes.
+struct Outlets {
+    /// A sink for each recorder: its own, or where telemetry goes.
+    sinks: Vec<Box<dyn Sink>>,
+    /// What records the events, if they are to be.
+    event_log: Option<recorder::Setup>,
+}
+
+fn outlets(settings: &Settings, plan: &Plan, console: &Console) -> Result<Outlets, Error> {
     let default = match &settings.telemetry {
         Telemetry::Stdout => Some(SinkSpec::Stdout),
         Telemetry::File(path) => Some(SinkSpec::file(path.clone())),
@@ -192,7 +194,7 @@ fn sinks(
             options: Vec::new(),
             stats_interval: None,
         });
-    Ok((sinks, event_log))
+    Ok(Outlets { sinks, event_log })
 }
 
 /// What the main thread does while a run goes on.
