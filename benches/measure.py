@@ -1,6 +1,6 @@
 """Measures what squall costs beside its peers, against one nginx, in one run.
 
-Four questions, each answered side by side:
+Five questions, each answered side by side:
 
 cpu     How much CPU time a client needs for one request. The client runs on core
         1, nginx on core 0. CPU time is what the kernel counted for the client's
@@ -12,6 +12,10 @@ memory  What one more virtual user keeps resident: the process with N of them le
 recorders  What recorders add to the CPU time of a request, all threads counted, and
         what one that does harm takes from the load. The client runs on both cores,
         its VUs on one thread.
+arrivals  How late iterations of an open model start at a steady rate, on one core, and
+        what was dropped: iteration_lag, as squall tells it. Beside it, on the same core,
+        how late a loop wakes that does nothing but sleep: what of the lag is the
+        machine's.
 start   How long from the start of the process to the first byte of its first
         request, with a warm cache of compiled components.
 
@@ -45,7 +49,7 @@ SERVER_CORE, CLIENT_CORE = "0", "1"
 # Longer than any measurement: the client is stopped when it was measured.
 FOREVER = 3600
 BASELINE = "reqwest loop"
-QUESTIONS = ["cpu", "memory", "recorders", "start"]
+QUESTIONS = ["cpu", "memory", "recorders", "arrivals", "start"]
 
 
 def say(text):
@@ -318,27 +322,31 @@ def measure_memory(arguments, nginx, folder):
 
 def measure_recorders(arguments, nginx, folder):
     everything = "json,requests=all,measurements=transactions+iterations+checks+samples"
+    # As fast as one thread can, and at a rate at which all threads find a core.
+    flat_out, steady = ("--vus", 64), ("--rate", "5000/s")
     kinds = {
-        "none": ["none"],
-        "json": ["json"],
-        "json, every measurement": [everything],
-        "json, one that traps": ["json", f"{MISRECORD},mode=trap"],
-        "json, one that never returns": ["json", f"{MISRECORD},mode=spin"],
-        "json, one that is slow": ["json", f"{MISRECORD},mode=slow"],
+        "none": (flat_out, ["none"]),
+        "json": (flat_out, ["json"]),
+        "json, every measurement": (flat_out, [everything]),
+        "json, one that traps": (flat_out, ["json", f"{MISRECORD},mode=trap"]),
+        "json, one that never returns": (flat_out, ["json", f"{MISRECORD},mode=spin"]),
+        "json, one that is slow": (flat_out, ["json", f"{MISRECORD},mode=slow"]),
+        "5,000/s: none": (steady, ["none"]),
+        "5,000/s: every measurement": (steady, [everything]),
     }
     summary = Path(folder) / "summary.json"
     taken = {kind: [] for kind in kinds}
     for turn in range(arguments.rounds):
-        for kind, recorders in kinds.items():
+        for kind, (load, recorders) in kinds.items():
             say(f"recorders, round {turn + 1} of {arguments.rounds}: {kind}")
             command = [
-                SQUALL, "run", HELLO, "--base-url", nginx.url, "--vus", 64, "--duration", f"{FOREVER}s",
+                SQUALL, "run", HELLO, "--base-url", nginx.url, *load, "--duration", f"{FOREVER}s",
                 "--threads", 1, "--telemetry", "/dev/null", "--graceful-stop", "1s", "--summary", summary,
             ]
             for recorder in recorders:
                 command += ["--recorder", recorder]
             with Client(command, folder, cores=f"{SERVER_CORE},{CLIENT_CORE}") as client:
-                warm_up(nginx, client, 64, arguments.warm_up)
+                warm_up(nginx, client, 64 if load is flat_out else 1, arguments.warm_up)
                 start, cpu, requests = time.monotonic(), client.cpu_seconds(), nginx.status()[1]
                 time.sleep(arguments.window)
                 cpu, requests = client.cpu_seconds() - cpu, nginx.status()[1] - requests
@@ -360,9 +368,74 @@ def measure_recorders(arguments, nginx, folder):
             "recorders": kind, "cpu_us_per_request": cpu, "requests_per_s": rate,
             "entries_written": written, "events_dropped": dropped,
         })
+    by_kind = {row["recorders"]: row for row in rows}
     for row in rows:
-        row["ratio"] = row["cpu_us_per_request"] / rows[0]["cpu_us_per_request"]
-        row["rate_ratio"] = row["requests_per_s"] / rows[1]["requests_per_s"]
+        is_steady = kinds[row["recorders"]][0] is steady
+        bare, beside = ("5,000/s: none",) * 2 if is_steady else ("none", "json")
+        row["ratio"] = row["cpu_us_per_request"] / by_kind[bare]["cpu_us_per_request"]
+        row["rate_ratio"] = row["requests_per_s"] / by_kind[beside]["requests_per_s"]
+    return rows
+
+
+# Sleeps until each of so many points in time, and notes by how much it wakes late.
+SLEEPER = """
+import sys, time
+rate, count = map(int, sys.argv[1:])
+clock, lags = time.monotonic, []
+start = clock()
+for number in range(count):
+    due = start + number / rate
+    if (left := due - clock()) > 0:
+        time.sleep(left)
+    lags.append(clock() - due)
+lags.sort()
+print(lags[len(lags) // 2] * 1e3, lags[len(lags) * 99 // 100] * 1e3)
+"""
+
+
+def sleeper_ms(rate, seconds):
+    """Returns the median and the 99th percentile of how late a loop wakes that only sleeps.
+
+    The server's core is busy meanwhile, as it is beside a client.
+    """
+    python = [sys.executable, "-c"]
+    command = ["taskset", "-c", CLIENT_CORE, *python, SLEEPER, str(rate), str(int(rate * seconds))]
+    with subprocess.Popen(["taskset", "-c", SERVER_CORE, *python, "while True: pass"]) as busy:
+        try:
+            told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        finally:
+            busy.kill()
+    return tuple(map(float, told.split()))
+
+
+def measure_arrivals(arguments, nginx, folder):
+    summary = Path(folder) / "arrivals.json"
+    rows = []
+    for rate in arguments.rates:
+        say(f"arrivals: {rate}/s")
+        taken = []
+        for _ in range(arguments.rounds):
+            command = [
+                SQUALL, "run", HELLO, "--base-url", nginx.url, "--rate", f"{rate}/s", "--duration",
+                f"{arguments.window + arguments.warm_up:g}s", "--threads", 1, "--recorder", "none",
+                "--quiet", "--summary", summary,
+            ]
+            with Client(command, folder) as client:
+                client.process.wait(60)
+            told = json.loads(summary.read_text())
+            lag, all_requests = told["iterations"]["lag"], told["all"]
+            taken.append((
+                lag["median_ms"], lag["p99_ms"], lag["p999_ms"], lag["max_ms"],
+                all_requests["duration"]["p99_ms"], all_requests["from_due"]["p99_ms"],
+                told["iterations"]["dropped"], told["health"]["cpu_mean_percent"] or 0,
+                *sleeper_ms(rate, arguments.window + arguments.warm_up),
+            ))
+            nginx.quiet()
+        keys = [
+            "median_ms", "p99_ms", "p999_ms", "max_ms", "sent_p99_ms", "due_p99_ms", "dropped", "cpu_percent",
+            "sleeper_median_ms", "sleeper_p99_ms",
+        ]
+        rows.append({"rate": rate} | dict(zip(keys, map(statistics.median, zip(*taken, strict=True)), strict=True)))
     return rows
 
 
@@ -435,7 +508,7 @@ def drain(listener):
     listener.settimeout(30)
 
 
-GOALS = {("cpu", 64): 1.4, ("cpu", 1000): 1.6, ("recorders", "json, every measurement"): 1.3, "active": 130, "idle": 45, "start": 50}
+GOALS = {("cpu", 64): 1.4, ("cpu", 1000): 1.6, ("recorders", "json, every measurement"): 1.3, ("recorders", "5,000/s: every measurement"): 1.3, "active": 130, "idle": 45, "start": 50, "lag": 1.0}
 
 
 def verdict(value, goal):
@@ -476,6 +549,21 @@ def show(results, absent):
                 f"{row['entries_written']:>10.0f}{row['events_dropped']:>9.0f}"
                 + (f"  {verdict(row['ratio'], goal)}" if goal else "")
             )
+    if "arrivals" in results:
+        print("\nHow late iterations start at a rate, on one core (ms; medians of the rounds)")
+        print(
+            f"{'rate':>8}{'median':>8}{'p99':>8}{'p99.9':>8}{'max':>8}{'p99 sent':>10}{'p99 due':>9}"
+            f"{'dropped':>9}{'core':>6}{'asleep: median':>16}{'p99':>8}"
+        )
+        for row in results["arrivals"]:
+            goal = GOALS["lag"] if row["rate"] == 10_000 else None
+            print(
+                f"{row['rate']:>6}/s{row['median_ms']:>8.3f}{row['p99_ms']:>8.3f}{row['p999_ms']:>8.3f}"
+                f"{row['max_ms']:>8.2f}{row['sent_p99_ms']:>10.3f}{row['due_p99_ms']:>9.3f}"
+                f"{row['dropped']:>9.0f}{row['cpu_percent'] / 100:>6.0%}"
+                f"{row['sleeper_median_ms']:>16.3f}{row['sleeper_p99_ms']:>8.3f}"
+                + (f"  {verdict(row['p99_ms'], goal)}" if goal else "")
+            )
     if "start" in results:
         print("\nFrom the start of the process to the first byte of its first request, warm cache")
         print(f"{'client':<22}{'ms':>8}{'low-high':>16}")
@@ -501,6 +589,7 @@ def parse():
     parser.add_argument("--starts", type=int, default=15, help="how often the start is measured (15)")
     parser.add_argument("--connections", type=int, nargs="+", default=[64, 1000])
     parser.add_argument("--vus", type=int, nargs="+", default=[100, 1000, 10000])
+    parser.add_argument("--rates", type=int, nargs="+", default=[100, 1000, 5000, 10000])
     parser.add_argument("--json", type=Path, default=ROOT / "target/bench.json", help="where the figures go, too")
     parser.add_argument("--without-squall", action="store_true", help="measure the peers alone")
     return parser.parse_args()
@@ -543,6 +632,8 @@ def main():
                 results["memory"] = measure_memory(arguments, nginx, folder)
             if "recorders" in wanted and not arguments.without_squall:
                 results["recorders"] = measure_recorders(arguments, nginx, folder)
+            if "arrivals" in wanted and not arguments.without_squall:
+                results["arrivals"] = measure_arrivals(arguments, nginx, folder)
         finally:
             nginx.stop()
         if "start" in wanted:

@@ -14,6 +14,7 @@ use squall::measure::{LogLevel, MetricKind, Phases, RequestSample};
 use squall::recorder::{Recorder, Role, RunInfo};
 use squall::wasm::cache::CompileCache;
 use squall::wasm::component::load_recorder;
+use squall::wasm::engine::Ticker;
 use squall::wasm::recorder::{JSON, Limits, WasmRecorder};
 
 /// As many as the host hands over at once, at most.
@@ -36,6 +37,7 @@ fn main() {
         EventKind::Iteration(Iteration {
             origin,
             duration: Duration::from_micros(12_345),
+            lag: None,
             failure: None,
         })
     });
@@ -68,8 +70,9 @@ fn main() {
 fn measure(what: &str, options: &[(&str, &str)], kind: impl Fn(Origin) -> EventKind) {
     let component = load_recorder(&JSON).expect("it is a recorder");
     let cache = CompileCache::new(None);
+    let ticker = Ticker::start().map(Arc::new).expect("a thread");
     let mut recorder =
-        WasmRecorder::new(&component, &cache, Limits::default()).expect("it compiles");
+        WasmRecorder::new(&component, &cache, Limits::default(), &ticker).expect("it compiles");
     recorder.start(&run(options)).expect("it starts");
     let batch: Vec<Event> = (0..BATCH)
         .map(|number| {
@@ -112,6 +115,7 @@ fn request(origin: Origin) -> EventKind {
         started_at_ms: 1_795_383_627_987.25,
         sample: RequestSample {
             duration: Duration::from_micros(12_345),
+            from_due: None,
             phases: Phases {
                 connecting: None,
                 tls: None,

@@ -5,17 +5,22 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::data::Sources;
 use crate::error::{Error, Problem};
+use crate::event::Load;
 use crate::http::Factory;
-use crate::plan::{Plan, RecorderSource, Scenario, ScriptSource};
+use crate::plan::{ENDLESS, Plan, RecorderSource, RecorderSpec, Scenario, ScriptSource, Share};
 use crate::recorder::Setup as RecorderSetup;
+use crate::run::pilot::Pilot;
 use crate::run::preflight;
+use crate::shape::ShapeInfo;
 use crate::sink::Sink;
 use crate::wasm::cache::CompileCache;
-use crate::wasm::component::{Source, load_recorder, load_script};
+use crate::wasm::component::{Source, load_recorder, load_script, load_shape};
 use crate::wasm::engine::Ticker;
 use crate::wasm::recorder::{self, WasmRecorder};
 use crate::wasm::script::Template;
+use crate::wasm::shape::{self, WasmShape};
 
 /// The script of `squall demo`.
 static DEMO: &[u8] = include_bytes!("../embedded/demo.wasm");
@@ -26,28 +31,35 @@ pub struct Parts {
     pub scripts: Vec<Template>,
     /// The recorders, not started yet.
     pub recorders: Vec<RecorderSetup>,
+    /// What asks the plan's shape, if it has one.
+    pub pilot: Option<Pilot>,
 }
 
 /// Checks that the machine has room for the plan, and loads its components.
 /// Blocks for as long as compiling takes those that are not in the cache.
 ///
-/// `sinks` has one for each of the plan's recorders; `cache_dir` is where
-/// compiled components are kept, if anywhere.
+/// `sinks` has one for each of the plan's recorders, `data` are its open files;
+/// `cache_dir` is where compiled components are kept, if anywhere. A shape starts,
+/// and its first target makes the executor of the plan's scenario.
 ///
 /// # Errors
 ///
-/// If the machine is too small, or a component is missing or invalid.
+/// If the machine is too small, a component is missing or invalid, or the shape
+/// cannot start.
 pub fn assemble(
-    plan: &Plan,
+    plan: &mut Plan,
     sinks: Vec<Box<dyn Sink>>,
+    data: &Arc<Sources>,
     cache_dir: Option<PathBuf>,
 ) -> Result<Parts, Error> {
     preflight::check(plan.max_vus())?;
     let cache = CompileCache::new(cache_dir);
+    let ticker = ticker()?;
     // Compiling takes longest of all; neither kind waits for the other.
     let (recorders, scripts) = std::thread::scope(|scope| {
-        let recorders = scope.spawn(|| recorders(plan, sinks, &cache));
-        let scripts = scripts(plan, &cache);
+        let plan = &*plan;
+        let recorders = scope.spawn(|| recorders(&plan.recorders, sinks, &cache, &ticker));
+        let scripts = scripts(plan, Share::WHOLE, data, &cache, &ticker);
         let recorders = recorders
             .join()
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
@@ -58,7 +70,83 @@ pub fn assemble(
     Ok(Parts {
         scripts,
         recorders: recorders?,
+        pilot: pilot(plan, &cache, &ticker)?,
     })
+}
+
+/// What a master needs: its recorders, and what asks the plan's shape. Scripts are
+/// only looked at. Blocks as [`assemble`] does.
+///
+/// # Errors
+///
+/// If a component is missing or invalid, or the shape cannot start.
+pub fn assemble_master(
+    plan: &mut Plan,
+    sinks: Vec<Box<dyn Sink>>,
+    cache_dir: Option<PathBuf>,
+) -> Result<(Vec<RecorderSetup>, Option<Pilot>), Error> {
+    for scenario in &plan.scenarios {
+        load_script(&source(&scenario.script))?;
+    }
+    let cache = CompileCache::new(cache_dir);
+    let ticker = ticker()?;
+    let recorders = recorders(&plan.recorders, sinks, &cache, &ticker)?;
+    Ok((recorders, pilot(plan, &cache, &ticker)?))
+}
+
+/// What a worker needs for its share of a plan: scripts, and recorders of its own.
+/// Blocks as [`assemble`] does.
+///
+/// # Errors
+///
+/// If the machine is too small, or a component is missing or invalid.
+pub fn assemble_worker(
+    plan: &Plan,
+    share: Share,
+    own: &[RecorderSpec],
+    sinks: Vec<Box<dyn Sink>>,
+    data: &Arc<Sources>,
+    cache_dir: Option<PathBuf>,
+) -> Result<(Vec<Template>, Vec<RecorderSetup>), Error> {
+    let vus = |scenario: &Scenario| share.dealt(scenario.max_vus.get().into());
+    let vus: u64 = plan.scenarios.iter().map(vus).sum();
+    preflight::check(u32::try_from(vus).unwrap_or(u32::MAX))?;
+    let cache = CompileCache::new(cache_dir);
+    let ticker = ticker()?;
+    let scripts = scripts(plan, share, data, &cache, &ticker)?;
+    Ok((scripts, recorders(own, sinks, &cache, &ticker)?))
+}
+
+/// Loads and starts the plan's shape, if it has one, and asks for its first
+/// target, which makes the scenario's executor.
+fn pilot(
+    plan: &mut Plan,
+    cache: &CompileCache,
+    ticker: &Arc<Ticker>,
+) -> Result<Option<Pilot>, Error> {
+    let Some(spec) = &plan.shape else {
+        return Ok(None);
+    };
+    let [scenario] = &mut plan.scenarios[..] else {
+        unreachable!("a plan with a shape has one scenario");
+    };
+    let component = load_shape(&Source::File(spec.path.clone()))?;
+    let limits = shape::Limits::default();
+    let shape = WasmShape::new(&component, cache, limits, ticker)?;
+    let duration = scenario.executor.duration();
+    let info = ShapeInfo {
+        test_plan: plan.test_plan.clone(),
+        options: spec.options.clone(),
+        max_vus: scenario.max_vus.get(),
+        seed: plan.seed,
+        max_duration: (duration < ENDLESS).then_some(duration),
+    };
+    let (pilot, first) = Pilot::new(&component.name, Box::new(shape), &info)?;
+    scenario.executor = match first {
+        Load::Vus(vus) => spec.closed(vus, duration),
+        Load::Rate(per_s) => spec.open(per_s, duration),
+    };
+    Ok(Some(pilot))
 }
 
 /// Where a script comes from.
@@ -72,27 +160,42 @@ pub fn source(script: &ScriptSource) -> Source {
     }
 }
 
-fn scripts(plan: &Plan, cache: &CompileCache) -> Result<Vec<Template>, Error> {
-    let ticker = Ticker::start().map(Arc::new).map_err(|error| {
+/// The clock of all components of a process.
+///
+/// # Errors
+///
+/// If the machine gives no more threads.
+pub fn ticker() -> Result<Arc<Ticker>, Error> {
+    Ticker::start().map(Arc::new).map_err(|error| {
         Error::Machine(Problem::new(format!(
             "the machine gives no thread: {error}"
         )))
-    })?;
-    let clients = Factory::new(&plan.http, plan.limits.vu_memory);
+    })
+}
+
+fn scripts(
+    plan: &Plan,
+    share: Share,
+    data: &Arc<Sources>,
+    cache: &CompileCache,
+    ticker: &Arc<Ticker>,
+) -> Result<Vec<Template>, Error> {
     let load = |scenario: &Scenario| {
         let component = load_script(&source(&scenario.script))?;
         // One more than the VUs: `setup` and `teardown` have an instance too.
-        let slots = scenario.executor.vus().get().saturating_add(1);
-        let (env, clients) = (&scenario.env, clients.clone());
+        let vus = share.dealt(scenario.max_vus.get().into());
+        let slots = u32::try_from(vus).unwrap_or(u32::MAX).saturating_add(1);
+        let clients = Factory::new(&scenario.http, plan.limits.vu_memory);
         Template::load(
             &component,
+            scenario,
             slots,
             &plan.limits,
-            env,
             clients,
             cache,
-            &ticker,
+            ticker,
         )
+        .map(|script| script.with_data(data.clone()))
     };
     plan.scenarios.iter().map(load).collect()
 }
@@ -106,6 +209,7 @@ fn scripts(plan: &Plan, cache: &CompileCache) -> Result<Vec<Template>, Error> {
 pub fn recorder(
     source: &RecorderSource,
     cache: &CompileCache,
+    ticker: &Arc<Ticker>,
 ) -> Result<(String, WasmRecorder), Error> {
     let source = match source {
         RecorderSource::Json => recorder::JSON,
@@ -113,27 +217,32 @@ pub fn recorder(
         RecorderSource::File(path) => Source::File(path.clone()),
     };
     let component = load_recorder(&source)?;
-    let recorder = WasmRecorder::new(&component, cache, recorder::Limits::default())?;
+    let recorder = WasmRecorder::new(&component, cache, recorder::Limits::default(), ticker)?;
     Ok((component.name, recorder))
 }
 
 fn recorders(
-    plan: &Plan,
+    specs: &[RecorderSpec],
     sinks: Vec<Box<dyn Sink>>,
     cache: &CompileCache,
+    ticker: &Arc<Ticker>,
 ) -> Result<Vec<RecorderSetup>, Error> {
-    plan.recorders
-        .iter()
-        .zip(sinks)
-        .map(|(spec, sink)| {
-            let (name, recorder) = recorder(&spec.source, cache)?;
-            Ok(RecorderSetup {
-                name,
-                recorder: Box::new(recorder),
-                sink,
-                options: spec.options.clone(),
-                stats_interval: spec.interval,
-            })
-        })
-        .collect()
+    let mut setups: Vec<RecorderSetup> = Vec::new();
+    for (spec, sink) in specs.iter().zip(sinks) {
+        let (name, recorder) = recorder(&spec.source, cache, ticker)?;
+        let is_taken = |name: &String| setups.iter().any(|setup| setup.name == *name);
+        // The second of a name has a number.
+        let name = std::iter::once(name.clone())
+            .chain((2..).map(|number| format!("{name}#{number}")))
+            .find(|name| !is_taken(name))
+            .unwrap_or(name);
+        setups.push(RecorderSetup {
+            name,
+            recorder: Box::new(recorder),
+            sink,
+            options: spec.options.clone(),
+            stats_interval: spec.interval,
+        });
+    }
+    Ok(setups)
 }

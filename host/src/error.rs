@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// How the program ends. The numbers are k6's where it has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -50,6 +52,18 @@ pub enum Error {
     /// The script's `setup` failed, or no VU could start.
     #[error(transparent)]
     Script(Problem),
+    /// A run that is going on cannot be reached, or refuses.
+    #[error(transparent)]
+    Control(Problem),
+    /// A worker was lost before the run could start.
+    #[error(transparent)]
+    Lost(Problem),
+    /// The user ended it before the run could start.
+    #[error(transparent)]
+    Interrupted(Problem),
+    /// Master and workers cannot reach or understand each other.
+    #[error(transparent)]
+    Cluster(Problem),
     /// A file cannot be written or read.
     #[error(transparent)]
     File(Problem),
@@ -59,9 +73,14 @@ impl Error {
     /// How the program ends.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Config(_) | Self::Component(_) | Self::Machine(_) | Self::File(_) => {
-                ExitCode::Invalid
-            }
+            Self::Config(_)
+            | Self::Component(_)
+            | Self::Machine(_)
+            | Self::Control(_)
+            | Self::Cluster(_)
+            | Self::File(_) => ExitCode::Invalid,
+            Self::Lost(_) => ExitCode::Incomplete,
+            Self::Interrupted(_) => ExitCode::Interrupted,
             Self::Script(_) => ExitCode::ScriptFailed,
         }
     }
@@ -70,7 +89,7 @@ impl Error {
 /// One mistake: what is wrong, and if there is a way out, which.
 ///
 /// Printed, the hint stands on a line of its own.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
     /// What is wrong: lowercase, without a period, things in backticks.
     pub what: String,
@@ -119,7 +138,8 @@ impl fmt::Display for Listed<'_> {
         }
         write!(f, "{} has {} mistakes", self.0, self.1.len())?;
         for problem in self.1 {
-            write!(f, "\n  - {}", problem.what)?;
+            // What has several lines shows a text and the place in it.
+            write!(f, "\n  - {}", problem.what.replace('\n', "\n    "))?;
             if let Some(hint) = &problem.hint {
                 write!(f, "\n    hint: {hint}")?;
             }

@@ -5,6 +5,7 @@
 //! thread the single measurements; recorders and the terminal receive them.
 //! Nothing that receives an event can reach back into the run.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -47,6 +48,10 @@ pub enum EventKind {
     RunFinished(#[serde(with = "json")] Arc<RunSummary>),
     /// A threshold went from passing to failing, or back.
     ThresholdChanged(Verdict),
+    /// A scenario's load became another than the plan's.
+    LoadChanged(Box<LoadChange>),
+    /// The load is over, and the shape has said what it found out.
+    ShapeReported(Box<ShapeReport>),
     /// So many events were dropped since the last one delivered.
     EventsDropped(u64),
     /// The node ran short of something.
@@ -127,6 +132,8 @@ impl EventKind {
             Self::WorkerJoined(_) => "worker-joined",
             Self::WorkerLost(_) => "worker-lost",
             Self::ThresholdChanged(_) => "threshold-changed",
+            Self::LoadChanged(_) => "load-changed",
+            Self::ShapeReported(_) => "shape-reported",
             Self::EventsDropped(_) => "events-dropped",
             Self::ResourceWarning(_) => "resource-warning",
             Self::ResourceRecovered(_) => "resource-recovered",
@@ -151,6 +158,8 @@ impl EventKind {
             | Self::RunStopping(_)
             | Self::RunFinished(_)
             | Self::ThresholdChanged(_)
+            | Self::LoadChanged(_)
+            | Self::ShapeReported(_)
             | Self::EventsDropped(_)
             | Self::ResourceWarning(_)
             | Self::ResourceRecovered(_)
@@ -177,10 +186,145 @@ pub enum StopReason {
     Completed,
     /// The user interrupted it.
     Interrupted,
+    /// A threshold with `abort` ended it.
+    Threshold(#[serde(with = "json")] Arc<str>),
     /// A script ended it, with this reason.
     Aborted(#[serde(with = "json")] Arc<str>),
     /// Something else, in words.
     Other(#[serde(with = "json")] Arc<str>),
+}
+
+/// What a scenario is to have: so many VUs, or so many new iterations a second.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Load {
+    /// VUs.
+    Vus(u32),
+    /// Iterations a second.
+    Rate(f64),
+}
+
+impl Default for Load {
+    fn default() -> Self {
+        Self::Vus(0)
+    }
+}
+
+/// Prints it as people write it: `1 VU`, `50 VUs`, `12.5/s`.
+impl fmt::Display for Load {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Vus(1) => f.write_str("1 VU"),
+            Self::Vus(vus) => write!(f, "{vus} VUs"),
+            // Three digits after the point tell any rate that was meant.
+            Self::Rate(per_s) => write!(f, "{}/s", (per_s * 1e3).round() / 1e3),
+        }
+    }
+}
+
+/// A scenario's load was set to another one than the plan's, or paused, or
+/// resumed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LoadChange {
+    /// The scenario.
+    #[serde(with = "json")]
+    pub scenario: Arc<str>,
+    /// The target until now; before a resumption nothing.
+    #[serde(rename = "before")]
+    pub from: Load,
+    /// The target from now on; of a pause nothing.
+    #[serde(rename = "after")]
+    pub to: Load,
+    /// What was done.
+    #[serde(rename = "action")]
+    pub kind: LoadChangeKind,
+    /// Who did it.
+    pub by: Steerer,
+}
+
+/// Prints it as a person is told: `browse: 10 VUs → 50 VUs`.
+impl fmt::Display for LoadChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            scenario, from, to, ..
+        } = self;
+        match self.kind {
+            LoadChangeKind::Target => write!(f, "{scenario}: {from} → {to}"),
+            LoadChangeKind::Paused => write!(f, "{scenario}: paused"),
+            LoadChangeKind::Resumed => write!(f, "{scenario}: resumed, {to}"),
+        }
+    }
+}
+
+/// What was done to a scenario's load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LoadChangeKind {
+    /// Its target was set.
+    Target,
+    /// It was paused.
+    Paused,
+    /// It was resumed.
+    Resumed,
+}
+
+/// What came of the run's shape.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ShapeReport {
+    /// Its name.
+    #[serde(with = "json")]
+    pub shape: Arc<str>,
+    /// What it found out, each by its name, in its own order.
+    pub findings: Vec<(String, Finding)>,
+    /// Why it failed, if it did; it then reports nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+}
+
+/// Something that a shape found out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Finding {
+    /// In words.
+    Text(String),
+    /// A number, which is finite.
+    Number {
+        /// How many.
+        value: f64,
+        /// Of what: `/s`, `VUs`. May be empty.
+        unit: String,
+    },
+}
+
+/// Who steers a run beside its plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Steerer {
+    /// Somebody at the keys of the terminal.
+    Terminal,
+    /// Somebody who called the control API at this address.
+    #[serde(rename = "control-api")]
+    Api(#[serde(with = "json")] Arc<str>),
+    /// The plan's shape.
+    Shape,
+}
+
+impl Steerer {
+    /// Whether it was a person's doing, and not foreseen by the plan.
+    pub fn is_by_hand(&self) -> bool {
+        *self != Self::Shape
+    }
+}
+
+/// Prints it as the summary and log entries name it.
+impl fmt::Display for Steerer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Terminal => f.write_str("terminal"),
+            Self::Api(address) => write!(f, "control API at {address}"),
+            Self::Shape => f.write_str("shape"),
+        }
+    }
 }
 
 /// Statistics of the run: since the last one, and since the start.
@@ -374,6 +518,14 @@ pub struct Iteration {
     /// How long it took.
     #[serde(rename = "duration_ms", with = "json")]
     pub duration: Duration,
+    /// In an open model, how long after it was due it started.
+    #[serde(
+        default,
+        rename = "lag_ms",
+        with = "json",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub lag: Option<Duration>,
     /// Why it failed.
     #[serde(default, with = "json")]
     pub failure: Option<Arc<str>>,
@@ -450,6 +602,24 @@ impl Clock {
         Self {
             started: Instant::now(),
             started_ms: since_epoch.as_secs_f64() * 1e3,
+        }
+    }
+
+    /// The clock of a run that starts, or started, at another time than now, which
+    /// is so many milliseconds after the Unix epoch.
+    pub fn at(started: Instant, started_ms: f64) -> Self {
+        Self {
+            started,
+            started_ms,
+        }
+    }
+
+    /// The clock of a run that starts so much later.
+    pub fn start_in(lead: Duration) -> Self {
+        let now = Self::start();
+        Self {
+            started: now.started + lead,
+            started_ms: now.started_ms + lead.as_secs_f64() * 1e3,
         }
     }
 

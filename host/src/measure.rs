@@ -21,6 +21,15 @@ pub struct RequestSample {
     /// included.
     #[serde(rename = "duration_ms", with = "json")]
     pub duration: Duration,
+    /// In an open model, the time from when the iteration was due, instead of
+    /// from the start of the request: `duration` and the iteration's lag.
+    #[serde(
+        default,
+        rename = "from_due_ms",
+        with = "json",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub from_due: Option<Duration>,
     /// Where the time went.
     #[serde(default)]
     pub phases: Phases,
@@ -81,6 +90,35 @@ pub enum IterationEnd {
     Failed,
     /// The run ended before the iteration did.
     Interrupted,
+}
+
+/// Why an iteration that was due did not start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DropReason {
+    /// Every VU was busy, and there may be no more of them.
+    NoFreeVu,
+    /// The VU that was to run it could not start.
+    VuFailed,
+    /// The run, or its scenario, ended first.
+    RunEnded,
+    /// The rows of data that its script needs were used up.
+    NoRow,
+}
+
+impl DropReason {
+    /// Every reason.
+    pub const ALL: [Self; 4] = [Self::NoFreeVu, Self::VuFailed, Self::RunEnded, Self::NoRow];
+
+    /// The reason in words, after "dropped:".
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::NoFreeVu => "no free VU",
+            Self::VuFailed => "the VU could not start",
+            Self::RunEnded => "the run ended first",
+            Self::NoRow => "no row of data was left",
+        }
+    }
 }
 
 /// A failure of the script's own: an error it returned, an exception, a trap.

@@ -1,9 +1,9 @@
-//! Durations and sizes as people write and read them.
+//! Durations, sizes and rates as people write and read them.
 
 use std::fmt;
 use std::time::Duration;
 
-/// A text that is not a duration or a size: what was expected instead.
+/// A text that is not a duration, a size or a rate: what was expected instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnitError(&'static str);
 
@@ -17,6 +17,7 @@ impl std::error::Error for UnitError {}
 
 const DURATION: UnitError =
     UnitError("a duration with its unit, such as `30s`, `1m30s`, `2h` or `500ms`");
+const RATE: UnitError = UnitError("a rate with its unit, such as `50/s`, `600/m` or `0.5/s`");
 const SIZE: UnitError = UnitError("a size with its unit, such as `64MiB`, `512KiB` or `1GiB`");
 
 /// Parses a duration: one or more numbers, each with one of the units `h`,
@@ -84,6 +85,114 @@ pub fn parse_size(text: &str) -> Result<u64, UnitError> {
         return Err(SIZE);
     }
     Ok(bytes as u64)
+}
+
+/// How often something happens: a number for each second, minute or hour.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rate {
+    count: f64,
+    per: Per,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Per {
+    Second,
+    Minute,
+    Hour,
+}
+
+impl Rate {
+    /// The most that makes sense, a second.
+    pub const MAX: f64 = 1e9;
+
+    /// So many a second.
+    ///
+    /// # Panics
+    ///
+    /// If it is negative or not a number.
+    pub fn per_second(count: f64) -> Self {
+        assert!(count >= 0.0, "a rate is not negative");
+        Self {
+            count,
+            per: Per::Second,
+        }
+    }
+
+    /// How many a second.
+    pub fn per_s(self) -> f64 {
+        self.count
+            / match self.per {
+                Per::Second => 1.0,
+                Per::Minute => 60.0,
+                Per::Hour => 3600.0,
+            }
+    }
+
+    /// Another number in the same unit, from a text such as `80`.
+    ///
+    /// # Errors
+    ///
+    /// If the text is no number, or a negative one.
+    pub fn same_unit(self, text: &str) -> Result<Self, UnitError> {
+        let count = number(text.trim()).ok_or(RATE)?;
+        Self {
+            count,
+            per: self.per,
+        }
+        .sensible()
+    }
+
+    fn sensible(self) -> Result<Self, UnitError> {
+        (self.per_s() <= Self::MAX).then_some(self).ok_or(RATE)
+    }
+}
+
+/// Parses a rate: a number, a slash and one of the units `s`, `m`, `h`.
+///
+/// # Errors
+///
+/// If the text is anything else, or more than 1,000,000,000 a second.
+pub fn parse_rate(text: &str) -> Result<Rate, UnitError> {
+    let (count, unit) = text.trim().split_once('/').ok_or(RATE)?;
+    let per = match unit.trim() {
+        "s" => Per::Second,
+        "m" => Per::Minute,
+        "h" => Per::Hour,
+        _ => return Err(RATE),
+    };
+    let count = number(count.trim()).ok_or(RATE)?;
+    Rate { count, per }.sensible()
+}
+
+/// A number without sign and exponent.
+fn number(text: &str) -> Option<f64> {
+    let plain = text.chars().all(|c| c.is_ascii_digit() || c == '.');
+    plain.then(|| text.parse().ok()).flatten()
+}
+
+/// Prints a rate as [`parse_rate`] reads it: `50/s`.
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = match self.per {
+            Per::Second => 's',
+            Per::Minute => 'm',
+            Per::Hour => 'h',
+        };
+        write!(f, "{}/{unit}", self.count)
+    }
+}
+
+impl serde::Serialize for Rate {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Rate {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        parse_rate(&text).map_err(serde::de::Error::custom)
+    }
 }
 
 /// Splits a number, the letters after it, and what is left.
@@ -194,6 +303,38 @@ mod tests {
         for text in ["", "64", "MiB", "64MiBs", "1 2B"] {
             assert!(parse_size(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn rates_read_as_people_write_them() {
+        for (text, per_s) in [
+            ("50/s", 50.0),
+            ("600/m", 10.0),
+            (" 0.5 / s", 0.5),
+            ("3600/h", 1.0),
+            ("0/s", 0.0),
+        ] {
+            let rate = parse_rate(text).expect(text);
+            assert_eq!(rate.per_s(), per_s, "{text}");
+            assert_eq!(parse_rate(&rate.to_string()), Ok(rate));
+        }
+        for text in [
+            "",
+            "50",
+            "/s",
+            "s",
+            "50/",
+            "-1/s",
+            "1e3/s",
+            "NaN/s",
+            "5/d",
+            "2000000000/s",
+        ] {
+            assert!(parse_rate(text).is_err(), "{text}");
+        }
+        let minutes = parse_rate("60/m").expect("a rate");
+        assert_eq!(minutes.same_unit("120").expect("a number").per_s(), 2.0);
+        assert!(minutes.same_unit("120/s").is_err());
     }
 
     #[test]

@@ -30,6 +30,18 @@ fn a_script_is_described() {
 }
 
 #[test]
+fn what_a_script_imports_is_named_and_nothing_else() {
+    let imports_data = |script: &std::path::Path| {
+        let outcome = Squall::new(["inspect".as_ref(), script.as_os_str()]).run();
+        let outcome = outcome.exited(0);
+        outcome.stdout.contains("squall:script/data") || outcome.stdout.contains("  data: ")
+    };
+    assert!(imports_data(&test_guest("feeder")));
+    // The world offers it, and this script does not use it.
+    assert!(!imports_data(&example("shop")));
+}
+
+#[test]
 fn a_recorder_is_described() {
     let outcome = Squall::new(["inspect".as_ref(), example("json").as_os_str()])
         .run()

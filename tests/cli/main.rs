@@ -3,13 +3,19 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod arrivals;
 mod authors;
+mod broker;
 mod cache;
+mod cluster;
+mod control;
 mod counts;
+mod data;
 mod demo;
 mod ending;
 mod environment;
 mod events;
+mod groups;
 mod help;
 mod inspect;
 mod isolation;
@@ -19,7 +25,9 @@ mod misbehaving;
 mod outage;
 mod recorders;
 mod refusals;
+mod scenarios;
 mod script;
+mod shapes;
 mod sinks;
 mod streams;
 mod thresholds;

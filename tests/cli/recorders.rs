@@ -92,6 +92,20 @@ fn recorders_work_side_by_side() {
 }
 
 #[test]
+fn recorders_of_the_same_name_are_told_apart() {
+    let file = example("json");
+    let file = file.to_str().expect("UTF-8");
+    let outcome = recorded(&["json", "locust", "json,interval=1s", file]).exited(0);
+    let summary = outcome.summary();
+    let rows = summary.rows("/telemetry/recorders").iter();
+    let names: Vec<_> = rows
+        .map(|recorder| recorder["name"].as_str().expect("a name"))
+        .collect();
+    assert_eq!(names, ["json", "locust", "json#2", "json#3"]);
+    assert!(outcome.stderr.contains("`json#3`"), "{}", outcome.story());
+}
+
+#[test]
 fn the_embedded_recorder_is_run_like_anybodys() {
     let embedded = recorded(&["json"]).exited(0);
     let path = example("json");

@@ -140,21 +140,55 @@ fn a_misspelt_flag_is_answered_with_the_right_one() {
 }
 
 #[test]
-fn a_threshold_that_does_not_parse_is_refused() {
+fn a_threshold_that_does_not_parse_is_refused_at_the_character() {
     let outcome = Squall::script(example("hello"))
-        .flag("--iterations", "1")
-        .flag("--threshold", "http_req_duration: p(95) ~ 500")
-        .run();
-    says(outcome, 104, &["http_req_duration: p(95) ~ 500"]);
+        .flag("--threshold", "http_req_failed: rate < 1%")
+        .run()
+        .exited(104);
+    let expected = "\
+error: `--threshold`: expected `abort`, `,` or the end after the number
+  http_req_failed: rate < 1%
+                           ^
+hint: shares are from 0 to 1: `0.01`
+";
+    assert_eq!(outcome.stderr, expected);
+    assert_eq!(outcome.stdout, "");
 }
 
 #[test]
-fn a_threshold_on_an_unknown_metric_is_refused() {
+fn every_mistake_in_thresholds_is_told_at_once() {
     let outcome = Squall::script(example("hello"))
-        .flag("--iterations", "1")
-        .flag("--threshold", "http_req_durations: p(95) < 500")
-        .run();
-    says(outcome, 104, &["http_req_durations", "http_req_duration"]);
+        .flag("--threshold", "http_req_durations: p(95) < 5")
+        .flag(
+            "--threshold",
+            "http_req_duration{name:/item/{id}}: p95 < 500, p(99) < 900ms, max < 5000",
+        )
+        .flag("--threshold", "iterations{name:a}: rate > 5")
+        .flag("--threshold", "checks: rate[5] > 0.9 abort")
+        .run()
+        .exited(104);
+    let expected = "\
+error: the configuration has 5 mistakes
+  - `--threshold`: expected the name of a metric
+      http_req_durations: p(95) < 5
+      ^
+    hint: did you mean `http_req_duration`? A metric of the script's own that is named so goes in double quotes
+  - `--threshold`: expected `p(N)`, `min`, `max`, `avg`, `med` or `count`, since the metric is a trend
+      http_req_duration{name:/item/{id}}: p95 < 500, p(99) < 900ms, max < 5000
+                                          ^
+    hint: did you mean `p(95)`?
+  - `--threshold`: expected `abort`, `,` or the end after the number
+      http_req_duration{name:/item/{id}}: p95 < 500, p(99) < 900ms, max < 5000
+                                                                ^
+    hint: times are in milliseconds, without a unit: `900`
+  - `--threshold`: expected a tag of `iterations`: `scenario`, or one of your own
+      iterations{name:a}: rate > 5
+                 ^
+  - `--threshold`: expected a window from `1s` to `24h`, such as `30s`
+      checks: rate[5] > 0.9 abort
+                   ^
+";
+    assert_eq!(outcome.stderr, expected);
 }
 
 #[test]

@@ -106,9 +106,9 @@ pub(crate) fn tear(folder: &Path) {
     writeln!(file, "{TORN}").expect("there is room");
 }
 
-/// A short run with entries of every level.
-pub(crate) fn some() -> Vec<Entry> {
-    let outcome = talk("1s").flag("--recorder", "json").run().exited(0);
+/// A short run with entries of every level, as a recorder writes them.
+pub(crate) fn some(recorder: &str) -> Vec<Entry> {
+    let outcome = talk("1s").flag("--recorder", recorder).run().exited(0);
     outcome.stdout.lines().map(Entry::new).collect()
 }
 

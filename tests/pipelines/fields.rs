@@ -66,7 +66,7 @@ fn promtail_names_fields_that_entries_have() {
     let text = shipped("promtail.yaml");
     let next_stage = |line: &str| line.starts_with("- ");
     let paths = pairs(&section(&text, "expressions:", next_stage), ':');
-    lead_to_text(&paths, &entries::some());
+    lead_to_text(&paths, &entries::some("json"));
     those_of_vrl(&paths);
     let labels = pairs(&section(&text, "- labels:", next_stage), ':');
     assert_eq!(BTreeSet::from_iter(names(&labels)), BTreeSet::from(LABELS));
@@ -80,11 +80,50 @@ fn promtail_names_fields_that_entries_have() {
 }
 
 #[test]
+fn promtail_names_the_fields_and_labels_of_locust_telemetry() {
+    let text = shipped("promtail-locust.yaml");
+    let next_stage = |line: &str| line.starts_with("- ") || line.starts_with('#');
+    let paths = pairs(&section(&text, "expressions:", next_stage), ':');
+    let entries = entries::some("locust");
+    assert!(!entries.is_empty());
+    for (name, path) in &paths {
+        for entry in &entries {
+            assert!(!entry.text(path).is_empty(), "`{name}` of `{}`", entry.line);
+        }
+    }
+    // Those that the dashboards select by. `container` follows from the source.
+    let labels = pairs(&section(&text, "- labels:", next_stage), ':');
+    assert_eq!(
+        names(&labels),
+        [
+            "container",
+            "level",
+            "run_id",
+            "telemetry_name",
+            "telemetry_type",
+            "testplan"
+        ]
+    );
+    let known = |name: &&str| *name == "container" || paths.contains_key(*name);
+    assert!(names(&labels).iter().all(known), "{labels:?}");
+    assert!(text.contains("- template:\n          source: container\n"));
+    let sources: BTreeSet<&str> = entries
+        .iter()
+        .map(|entry| entry.text(&paths["source"]))
+        .collect();
+    assert!(
+        !sources.contains("WorkerRunner"),
+        "it is no worker: {sources:?}"
+    );
+    assert!(text.contains("source: time\n          format: RFC3339Nano\n"));
+}
+
+#[test]
 fn alloy_names_fields_that_entries_have() {
     let text = shipped("alloy.alloy");
     let end = |line: &str| line == "}";
     let paths = pairs(&section(&text, "expressions = {", end), '=');
-    lead_to_text(&paths, &entries::some());
+    lead_to_text(&paths, &entries::some("json"));
     those_of_vrl(&paths);
     let stage = |name: &str| {
         let (_, stage) = text.split_once(name).expect("the stage is there");
@@ -120,7 +159,7 @@ fn fluent_bit_names_fields_that_entries_have() {
     assert_eq!(names(&metadata), METADATA);
     let mut all = labels;
     all.extend(metadata);
-    lead_to_text(&all, &entries::some());
+    lead_to_text(&all, &entries::some("json"));
     those_of_vrl(&all);
 
     // The same directives of strptime as syslog-ng's, but for the fraction's.

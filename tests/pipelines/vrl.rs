@@ -36,7 +36,7 @@ fn remap(lines: &[&str]) -> Vec<Value> {
 
 #[test]
 fn vrl_keeps_every_field_and_adds_labels_and_metadata() {
-    let entries = entries::some();
+    let entries = entries::some("json");
     let lines: Vec<&str> = entries.iter().map(|entry| entry.line.as_str()).collect();
     let events = remap(&lines);
     assert_eq!(events.len(), entries.len());

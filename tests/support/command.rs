@@ -27,6 +27,7 @@ pub(crate) struct Squall {
     command: Command,
     folder: TempDir,
     timeout: Duration,
+    stdin: Stdio,
     stdout: Stdio,
     stderr: Stdio,
 }
@@ -41,6 +42,7 @@ impl Squall {
             command,
             folder: tempfile::tempdir().expect("a temporary folder"),
             timeout: TIMEOUT,
+            stdin: Stdio::null(),
             stdout: Stdio::piped(),
             stderr: Stdio::piped(),
         }
@@ -55,6 +57,11 @@ impl Squall {
 
     pub(crate) fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
         self.command.arg(arg);
+        self
+    }
+
+    pub(crate) fn args<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
+        self.command.args(args);
         self
     }
 
@@ -82,6 +89,26 @@ impl Squall {
     /// streams that `redirection`, in the shell's words, leaves on it. What
     /// appears on the terminal becomes the outcome's stdout.
     pub(crate) fn on_a_terminal(self, redirection: &str) -> Self {
+        self.in_script(|line| format!("exec {line} {redirection}"))
+    }
+
+    /// The same invocation on a terminal whose modes are told before and after it,
+    /// each in a line that begins with `modes: `.
+    pub(crate) fn on_a_terminal_that_tells_its_modes(self) -> Self {
+        // The shell outlives a ctrl-c.
+        self.in_script(|line| {
+            let tell = "echo modes: $(stty -g)";
+            format!("trap : INT QUIT; {tell}; {line}; code=$?; {tell}; exit $code")
+        })
+    }
+
+    /// Gives it a stdin for [`Running::types`].
+    pub(crate) fn typing(mut self) -> Self {
+        self.stdin = Stdio::piped();
+        self
+    }
+
+    fn in_script(self, in_shell: impl FnOnce(&str) -> String) -> Self {
         let quoted = |text: &OsStr| format!("'{}'", text.to_str().expect("UTF-8"));
         let mut line = quoted(self.command.get_program());
         for arg in self.command.get_args() {
@@ -97,13 +124,24 @@ impl Squall {
         }
         command
             .args(["--quiet", "--return", "--command"])
-            .arg(format!("exec {line} {redirection}"))
+            .arg(in_shell(&line))
             .arg("/dev/null");
         Self { command, ..self }
     }
 
     /// The same invocation with room for so many open files and no more.
     pub(crate) fn with_open_files(self, limit: u32) -> Self {
+        self.limited(&format!("ulimit -n {limit}"))
+    }
+
+    /// The same invocation with so many bytes of memory of its own that it can
+    /// write to, all of its threads' stacks included, and no more.
+    pub(crate) fn with_memory(self, limit: u64) -> Self {
+        self.limited(&format!("ulimit -d {}", limit >> 10))
+    }
+
+    /// The same invocation under a limit of the shell's.
+    fn limited(self, limit: &str) -> Self {
         let mut command = Command::new("sh");
         heed_nothing(&mut command);
         for (name, value) in self.command.get_envs() {
@@ -112,7 +150,7 @@ impl Squall {
             }
         }
         command
-            .args(["-c", &format!(r#"ulimit -n {limit} && exec "$0" "$@""#)])
+            .args(["-c", &format!(r#"{limit} && exec "$0" "$@""#)])
             .arg(self.command.get_program())
             .args(self.command.get_args());
         Self { command, ..self }
@@ -150,7 +188,7 @@ impl Squall {
         let summary = self.summary_file();
         let mut child = self
             .command
-            .stdin(Stdio::null())
+            .stdin(self.stdin)
             .stdout(self.stdout)
             .stderr(self.stderr)
             .spawn()
@@ -225,6 +263,12 @@ impl Running {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         let pid = pid.expect("a child has a positive id");
         kill_process(pid, signal).expect("the child is not yet waited for");
+    }
+
+    /// Types this, on the terminal if there is one; see [`Squall::typing`].
+    pub(crate) fn types(&mut self, keys: &str) {
+        let stdin = self.child.stdin.as_mut().expect("it was given one");
+        stdin.write_all(keys.as_bytes()).expect("it listens");
     }
 
     /// What the process holds in memory, in bytes. `None` once it has ended.

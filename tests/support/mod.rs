@@ -5,6 +5,7 @@ pub(crate) mod command;
 pub(crate) mod guests;
 pub(crate) mod nginx;
 pub(crate) mod port;
+pub(crate) mod queue;
 #[path = "../../guest-examples/rust/json/src/schemas.rs"]
 pub(crate) mod schemas;
 pub(crate) mod server;

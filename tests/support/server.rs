@@ -19,6 +19,7 @@
 //! | `/item/{id}` | a product as JSON |
 //! | `/login`, `/basket`, `/checkout` | a small shop; `/login` sets a cookie |
 //! | `/static/{…}` | 200, a kilobyte |
+//! | `/row/{…}` | 200 |
 //! | anything else | 404 |
 
 use std::collections::BTreeMap;
@@ -70,6 +71,8 @@ struct Seen {
     /// How long the front page takes.
     front_page_ms: AtomicU64,
     front_page_fails: AtomicBool,
+    /// Until when it answers no request for the front page.
+    stalled: Mutex<Option<Instant>>,
 }
 
 impl Seen {
@@ -125,6 +128,16 @@ impl Server {
         below.map(|(_, times)| times.len() as u64).sum()
     }
 
+    /// The paths that begin with `prefix` for which requests came, each as often
+    /// as one came, sorted.
+    pub(crate) fn paths_below(&self, prefix: &str) -> Vec<String> {
+        let arrivals = self.seen.arrivals();
+        let below = arrivals.iter().filter(|(path, _)| path.starts_with(prefix));
+        below
+            .flat_map(|(path, times)| std::iter::repeat_n(path.clone(), times.len()))
+            .collect()
+    }
+
     /// How many requests came.
     pub(crate) fn total(&self) -> u64 {
         self.count_below("")
@@ -139,6 +152,13 @@ impl Server {
     pub(crate) fn slow_front_page(&self, delay: Duration) {
         let delay = u64::try_from(delay.as_millis()).expect("no test waits for ages");
         self.seen.front_page_ms.store(delay, Ordering::SeqCst);
+    }
+
+    /// Answers no request for `/` for so long from now on: since when.
+    pub(crate) fn stall(&self, time: Duration) -> Instant {
+        let now = Instant::now();
+        *self.seen.stalled.lock().expect("no holder panics") = Some(now + time);
+        now
     }
 
     /// Makes `/` answer with 500, or no longer.
@@ -252,6 +272,10 @@ async fn answer(seen: Arc<Seen>, request: Request<Incoming>) -> Result<Answer, C
     let second = segments.next().unwrap_or_default();
     let answer = match first {
         "" => {
+            let stalled = *seen.stalled.lock().expect("no holder panics");
+            if let Some(until) = stalled {
+                tokio::time::sleep_until(until.into()).await;
+            }
             let delay = seen.front_page_ms.load(Ordering::SeqCst);
             if delay > 0 {
                 tokio::time::sleep(Duration::from_millis(delay)).await;
@@ -305,6 +329,7 @@ async fn answer(seen: Arc<Seen>, request: Request<Incoming>) -> Result<Answer, C
         "basket" => json_answer(&json!({"items": 1, "total": 9.5})),
         "checkout" => json_answer(&json!({"order": 4711, "state": "accepted"})),
         "static" => bytes_answer(1_024),
+        "row" => text(StatusCode::OK, "noted\n"),
         _ => text(StatusCode::NOT_FOUND, "no such page\n"),
     };
     Ok(answer)

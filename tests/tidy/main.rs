@@ -100,6 +100,16 @@ fn only_the_command_line_names_clap() {
 }
 
 #[test]
+fn only_the_cluster_module_names_the_broker() {
+    let sources = host();
+    let mut offences = Vec::new();
+    for word in ["async_nats", "nkeys"] {
+        offences.extend(named_outside(&sources, word, |path| is_in(path, "cluster")));
+    }
+    none("`cluster` alone knows the broker", offences);
+}
+
+#[test]
 fn only_the_command_line_prints() {
     let sources = host();
     let mut offences = Vec::new();
@@ -133,10 +143,10 @@ fn may_print(path: &Path) -> bool {
 const ROWS: &[&[&str]] = &[
     &["units", "error"],
     &["plan", "measure", "stats", "event"],
-    &["vu", "recorder", "sink"],
-    &["http", "system", "wasm"],
+    &["vu", "recorder", "shape", "sink"],
+    &["data", "http", "system", "wasm"],
     &["executor", "run", "cluster"],
-    &["config", "report", "demo", "assemble", "cli"],
+    &["config", "report", "demo", "control", "assemble", "cli"],
 ];
 
 /// What a row may not use although it lies no higher: `(who, whom)`.
@@ -145,6 +155,9 @@ const APART: &[(&str, &str)] = &[
     // script sends goes through `http`.
     ("http", "wasm"),
     ("http", "system"),
+    ("data", "wasm"),
+    ("data", "http"),
+    ("data", "system"),
     ("system", "wasm"),
     ("system", "http"),
     // The engine is tested with virtual users that are not components.
@@ -167,6 +180,7 @@ const APART: &[(&str, &str)] = &[
     ("config", "cli"),
     ("report", "cli"),
     ("demo", "cli"),
+    ("control", "cli"),
 ];
 
 fn row(module: &str) -> Option<usize> {

@@ -24,7 +24,7 @@ Next:
 pub(super) fn demo(args: DemoArgs, console: &Console) -> Result<ExitCode, Error> {
     let mut environment = Options::from_environment(std::env::vars_os());
     // What is set for the user's own servers has no meaning here.
-    for target in [Key::BaseUrl, Key::AllowHost, Key::Insecure] {
+    for target in [Key::Config, Key::BaseUrl, Key::AllowHost, Key::Insecure] {
         environment.forget(target);
     }
     let mut defaults = Options::default();
@@ -32,7 +32,7 @@ pub(super) fn demo(args: DemoArgs, console: &Console) -> Result<ExitCode, Error>
     defaults.say(Key::Duration, "10s", Place::Default);
     let mut said = args.options().over(environment).over(defaults);
     // Mistakes come before the server.
-    resolve(ScriptSource::Demo, &said, &run::surroundings())?;
+    resolve(ScriptSource::Demo, &said, &run::surroundings(console))?;
 
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -42,10 +42,10 @@ pub(super) fn demo(args: DemoArgs, console: &Console) -> Result<ExitCode, Error>
         .block_on(DemoServer::start())
         .map_err(|error| no_server(&error))?;
     said.say(Key::BaseUrl, server.base_url(), Place::Default);
-    let resolved = resolve(ScriptSource::Demo, &said, &run::surroundings())?;
+    let resolved = resolve(ScriptSource::Demo, &said, &run::surroundings(console))?;
     let settings = resolved.settings.clone();
     logging::start(&settings.log, console);
-    let outcome = run::execute(resolved, console);
+    let outcome = run::execute(resolved, None, console);
     runtime.block_on(server.stop());
     let code = run::conclude(&outcome?, &settings, console)?;
     let to_its_end = matches!(code, ExitCode::Passed | ExitCode::ThresholdFailed);

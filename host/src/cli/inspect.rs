@@ -6,7 +6,7 @@ use std::path::Path;
 use super::args::InspectArgs;
 use super::console::Console;
 use super::run;
-use crate::config::{Options, Resolved};
+use crate::config::{Key, Options, Place, Resolved, Said};
 use crate::error::{Error, ExitCode};
 use crate::units::Bytes;
 use crate::wasm::component::{self, Description, Item, Kind};
@@ -19,23 +19,43 @@ use crate::wasm::component::{self, Description, Item, Kind};
 /// If the file is not a component, or the flags are wrong.
 pub(super) fn inspect(args: InspectArgs, console: &Console) -> Result<ExitCode, Error> {
     let path = args.component.clone();
-    let said = args.options();
+    let user = args.options();
+    if path
+        .extension()
+        .is_some_and(|extension| extension == "toml")
+    {
+        return inspect_file(&path, user, console);
+    }
     let description = component::inspect(&path).map_err(Error::Component)?;
     print(&describe(&path, &description));
     let runnable = description.refusals.is_empty();
-    if !said.is_empty() && runnable && matches!(description.kind, Kind::Script { .. }) {
-        let said = said.over(Options::from_environment(std::env::vars_os()));
-        let resolved = run::with_script_options(&path, said)?;
-        print(&plan(&resolved));
-        for warning in &resolved.warnings {
-            console.write(&format!("warning: {warning}\n"));
-        }
+    if !user.is_empty() && runnable && matches!(description.kind, Kind::Script { .. }) {
+        let user = user.over(Options::from_environment(std::env::vars_os()));
+        follow(run::said(Some(path), user)?, console)?;
     }
     Ok(if runnable {
         ExitCode::Passed
     } else {
         ExitCode::Invalid
     })
+}
+
+/// Shows what a configuration file comes to.
+fn inspect_file(path: &Path, mut user: Options, console: &Console) -> Result<ExitCode, Error> {
+    user.say(Key::Config, path.to_string_lossy(), Place::Argument);
+    let user = user.over(Options::from_environment(std::env::vars_os()));
+    follow(run::said(None, user)?, console)?;
+    Ok(ExitCode::Passed)
+}
+
+/// Shows the plan that a run would follow.
+fn follow(said: Said, console: &Console) -> Result<(), Error> {
+    let resolved = run::with_script_options(said, &run::surroundings(console))?;
+    print(&plan(&resolved));
+    for warning in &resolved.warnings {
+        console.write(&format!("warning: {warning}\n"));
+    }
+    Ok(())
 }
 
 /// Prints to stdout. Whoever closes the pipe has read enough.
@@ -57,7 +77,8 @@ fn describe(path: &Path, description: &Description) -> String {
     let what = match kind {
         Kind::Script { version, .. } => format!("a script for squall:script {version}"),
         Kind::Recorder { version } => format!("a recorder for squall:recorder {version}"),
-        Kind::Neither => "a component, but neither a script nor a recorder".to_owned(),
+        Kind::Shape { version } => format!("a shape for squall:shape {version}"),
+        Kind::Neither => "a component, but no script, recorder or shape".to_owned(),
     };
     let mut text = format!("{} is {what}\n", path.display());
     let mut line = |name: &str, value: &str| {

@@ -4,10 +4,13 @@
 //! before is printed here, as `error: …` with its hint.
 
 mod args;
+mod cluster;
 mod completions;
 mod console;
+mod ctl;
 mod demo;
 mod inspect;
+mod keys;
 mod logging;
 mod recorder_test;
 mod run;
@@ -31,12 +34,16 @@ pub fn main() -> std::process::ExitCode {
     let report = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
         tidy.live("");
+        keys::restore();
         report(info);
         tidy.write("error: this is a defect of squall, not of your test\n");
     }));
     let ended = panic::catch_unwind(|| match verb {
         Verb::Run(args) => run::run(*args, &console),
+        Verb::Master(args) => cluster::master(*args, &console),
+        Verb::Worker(args) => cluster::worker(*args, &console),
         Verb::Demo(args) => demo::demo(*args, &console),
+        Verb::Ctl(args) => ctl::ctl(args),
         Verb::Inspect(args) => inspect::inspect(*args, &console),
         Verb::Recorder(RecorderVerb::Test(args)) => recorder_test::test(args, &console),
         Verb::Completions { shell } => completions::completions(shell),

@@ -1,8 +1,9 @@
 //! `squall recorder test`: recorded runs fed to a recorder, its log entries on
 //! stdout, and on stderr what is to be said of them.
 
-use std::io;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anstyle::{AnsiColor, Style};
@@ -22,6 +23,10 @@ use crate::units::Bytes;
 use crate::wasm::cache::CompileCache;
 use crate::wasm::recorder::WasmRecorder;
 
+/// The largest file of events that is read, in bytes: all of it is held in
+/// memory.
+const LARGEST: u64 = 1 << 30;
+
 /// Tests a recorder.
 ///
 /// # Errors
@@ -32,7 +37,7 @@ pub(super) fn test(args: TestArgs, console: &Console) -> Result<ExitCode, Error>
     let Setup { spec, cache } = setup(&args.recorder, console)?;
     let recordings = recordings(&args.events)?;
     let began = Instant::now();
-    let (name, mut recorder) = assemble::recorder(&spec.source, &cache)?;
+    let (name, mut recorder) = assemble::recorder(&spec.source, &cache, &assemble::ticker()?)?;
     let loading = began.elapsed();
 
     let mut review = Review::default();
@@ -91,7 +96,7 @@ fn setup(recorder: &str, console: &Console) -> Result<Setup, Error> {
         said.forget(key);
     }
     said.say(Key::Recorder, recorder, Place::Argument);
-    let resolved = resolve(ScriptSource::Demo, &said, &run::surroundings())?;
+    let resolved = resolve(ScriptSource::Demo, &said, &run::surroundings(console))?;
     logging::start(&resolved.settings.log, console);
     let [spec] = <[RecorderSpec; 1]>::try_from(resolved.plan.recorders).map_err(|several| {
         Error::Config(vec![
@@ -117,13 +122,8 @@ fn recordings(files: &[PathBuf]) -> Result<Vec<Recording>, Error> {
     let mut recordings = Vec::new();
     let mut problems = Vec::new();
     for path in files {
-        let name = path.display().to_string();
-        let parsed = match std::fs::read_to_string(path) {
-            Ok(text) => Recording::parse(&name, &text),
-            Err(error) => Err(Problem::new(format!("cannot read `{name}`: {error}"))
-                .hint("`squall run SCRIPT --events FILE` records a run")),
-        };
-        match parsed {
+        let text = read(path, LARGEST);
+        match text.and_then(|text| Recording::parse(&path.display().to_string(), &text)) {
             Ok(recording) => recordings.push(recording),
             Err(problem) => problems.push(problem),
         }
@@ -132,6 +132,30 @@ fn recordings(files: &[PathBuf]) -> Result<Vec<Recording>, Error> {
         Ok(recordings)
     } else {
         Err(Error::Config(problems))
+    }
+}
+
+/// Reads a recorded run of at most `limit` bytes, whatever the file says of its
+/// own size: a device has none, and no end.
+fn read(path: &Path, limit: u64) -> Result<String, Problem> {
+    let shown = path.display();
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| {
+        let length = file.metadata()?.len();
+        if length <= limit {
+            file.take(limit + 1).read_to_string(&mut text)?;
+        }
+        Ok(length.max(text.len() as u64))
+    });
+    match read {
+        Ok(length) if length > limit => Err(Problem::new(format!(
+            "`{shown}` has more than {}, the most that a recorded run may have",
+            Bytes(limit)
+        ))
+        .hint("record a shorter run: `squall run SCRIPT --duration 1m --events FILE`")),
+        Ok(_) => Ok(text),
+        Err(error) => Err(Problem::new(format!("cannot read `{shown}`: {error}"))
+            .hint("`squall run SCRIPT --events FILE` records a run")),
     }
 }
 
@@ -298,4 +322,25 @@ fn verdict(findings: &[Finding], console: &Console) -> String {
         errors => format!("{bad}bad:{bad:#} {}, {warnings}\n", number(errors, "error")),
     };
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_events_is_read_up_to_a_limit() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("events");
+        std::fs::write(&path, "x".repeat(100)).expect("written");
+        assert_eq!(read(&path, 100).map(|text| text.len()), Ok(100));
+        for (path, limit) in [(&*path, 99), (Path::new("/dev/zero"), 1 << 20)] {
+            let problem = read(path, limit).expect_err("too large");
+            assert!(problem.what.contains("has more than"), "{problem}");
+            assert!(problem.what.contains(&*path.to_string_lossy()), "{problem}");
+            assert!(problem.hint.is_some());
+        }
+        let problem = read(&folder.path().join("none"), 1).expect_err("it is not there");
+        assert!(problem.what.starts_with("cannot read"), "{problem}");
+    }
 }

@@ -3,8 +3,10 @@
 //! The engine runs on a thread of its own. The main thread takes signals and
 //! redraws the live line, and is idle otherwise.
 
-use std::io;
-use std::path::Path;
+use std::fs;
+use std::io::{self, IsTerminal as _, Read as _};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
 use std::thread;
@@ -12,19 +14,29 @@ use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
 use super::args::RunArgs;
+use super::cluster::{Lead, Team};
 use super::console::Console;
-use super::logging;
+use super::keys::{self, Keys};
+use super::{ctl, logging};
 use crate::assemble::{Parts, assemble};
-use crate::config::{Options, Resolved, Settings, Surroundings, Telemetry, resolve};
+use crate::config::{
+    File, Key, Options, Resolved, Said, Settings, Surroundings, Telemetry, resolve_all,
+};
+use crate::control::{Listening, Notice, Server, Token};
+use crate::data::Sources;
 use crate::error::{Error, ExitCode, Problem};
-use crate::plan::{Plan, ScriptSource, SinkSpec};
+use crate::event::{LoadChange, Steerer};
+use crate::plan::{Plan, ScriptSource, Share, SinkSpec};
 use crate::recorder::{self, EventLog};
 use crate::report::{json, progress, summary};
-use crate::run::{Live, Outcome, Setup, Stop};
+use crate::run::control::{Action, Applied, Control, Difference, control};
+use crate::run::{Live, Outcome, Setup, Stop, preflight};
 use crate::sink::{self, Sink};
+use crate::units::Bytes;
 use crate::wasm::cache::CompileCache;
 use crate::wasm::component::{Kind, Source, load_script};
 use crate::wasm::engine::Ticker;
@@ -44,46 +56,149 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// If the configuration or a component is wrong, or the run cannot start.
 pub(super) fn run(args: RunArgs, console: &Console) -> Result<ExitCode, Error> {
     let script = args.script.clone();
-    let said = args
+    let team = args
+        .workers
+        .as_deref()
+        .map(Team::on_this_machine)
+        .transpose()?;
+    let user = args
         .options()
         .over(Options::from_environment(std::env::vars_os()));
-    let resolved = with_script_options(&script, said)?;
+    run_resolved(said(script, user)?, team, console)
+}
+
+/// Runs what was said, in this process or by a team.
+///
+/// # Errors
+///
+/// As [`run`].
+pub(super) fn run_resolved(
+    said: Said,
+    team: Option<Team>,
+    console: &Console,
+) -> Result<ExitCode, Error> {
+    let mut around = surroundings(console);
+    if team.as_ref().is_some_and(Team::is_elsewhere) {
+        // Each worker looks whether it has room for its part.
+        around.vus_room = u32::MAX;
+    }
+    let resolved = with_script_options(said, &around)?;
     logging::start(&resolved.settings.log, console);
     let settings = resolved.settings.clone();
-    let outcome = execute(resolved, console)?;
+    let outcome = execute(resolved, team, console)?;
     conclude(&outcome, &settings, console)
 }
 
 /// What the process knows of itself and of its machine.
-pub(super) fn surroundings() -> Surroundings {
-    use std::io::IsTerminal as _;
+pub(super) fn surroundings(console: &Console) -> Surroundings {
     let folder = |name: &str| {
         let path = std::path::PathBuf::from(std::env::var_os(name)?);
         path.is_absolute().then_some(path)
     };
     Surroundings {
         stdout_is_terminal: io::stdout().is_terminal(),
+        has_keys: console.is_terminal() && io::stdin().is_terminal(),
         cores: thread::available_parallelism().map_or(1, usize::from),
+        vus_room: preflight::room(),
         cache_home: folder("XDG_CACHE_HOME")
             .or_else(|| folder("HOME").map(|home| home.join(".cache"))),
     }
 }
 
-/// Resolves what the user said over what the script says of itself.
-pub(super) fn with_script_options(script: &Path, said: Options) -> Result<Resolved, Error> {
-    let around = surroundings();
-    let source = ScriptSource::File(script.to_owned());
-    // The user's own mistakes come before any in the script, and its limits
-    // hold for asking the script, too.
-    let resolved = resolve(source.clone(), &said, &around)?;
-    match script_options(script, &resolved)? {
-        Some(json) => resolve(
-            source,
-            &said.over(Options::from_script_json(&json)),
-            &around,
-        ),
-        None => Ok(resolved),
+/// The largest configuration file that is read, in bytes: a mistyped name must
+/// not fill the memory.
+const LARGEST_FILE: u64 = 1 << 20;
+
+/// What the user said: on the command line, in the environment, and in the file
+/// that is named there.
+///
+/// # Errors
+///
+/// If the file cannot be read.
+pub(super) fn said(script: Option<PathBuf>, user: Options) -> Result<Said, Error> {
+    let file = match user.get(Key::Config) {
+        Some(given) => {
+            let path = Path::new(&given.text);
+            File::parse(&read_file(path)?, path)
+        }
+        None => File::default(),
+    };
+    Ok(Said {
+        user,
+        script: script.map(ScriptSource::File),
+        file,
+        scripts: Vec::new(),
+    })
+}
+
+fn read_file(path: &Path) -> Result<String, Error> {
+    let refuse = |what: String, hint: &str| {
+        let what = format!(
+            "cannot read the configuration file `{}`: {what}",
+            path.display()
+        );
+        Error::Config(vec![Problem::new(what).hint(hint)])
+    };
+    let bytes = fs::File::open(path)
+        .and_then(|file| {
+            let mut bytes = Vec::new();
+            file.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
+            Ok(bytes)
+        })
+        .map_err(|error| {
+            refuse(
+                error.to_string(),
+                "`--config` takes the path of a TOML file",
+            )
+        })?;
+    if bytes.len() as u64 > LARGEST_FILE {
+        let what = format!("it has more than {}", Bytes(LARGEST_FILE));
+        return Err(refuse(what, "is it the right file?"));
     }
+    String::from_utf8(bytes).map_err(|_| {
+        refuse(
+            "it is no text in UTF-8".to_owned(),
+            "`--config` takes a TOML file; a component is named without it",
+        )
+    })
+}
+
+/// Resolves what the user said over what the scripts say of themselves.
+///
+/// # Errors
+///
+/// If anything that was said is wrong, or a script cannot be asked.
+pub(super) fn with_script_options(
+    mut said: Said,
+    around: &Surroundings,
+) -> Result<Resolved, Error> {
+    // The user's own mistakes come before any in a script, and the user's limits
+    // hold for asking the scripts, too.
+    let resolved = resolve_all(&said, around)?;
+    let mut scripts = Vec::new();
+    let mut known: Vec<(&Path, Option<String>)> = Vec::new();
+    for scenario in &resolved.plan.scenarios {
+        let ScriptSource::File(path) = &scenario.script else {
+            continue;
+        };
+        let json = match known.iter().find(|(asked, _)| asked == path) {
+            Some((_, json)) => json.clone(),
+            None => {
+                let json = script_options(path, &resolved)?;
+                known.push((path, json.clone()));
+                json
+            }
+        };
+        scripts.push(match json {
+            Some(json) => Options::from_script_json(&json),
+            None => Options::default(),
+        });
+    }
+    if scripts.iter().all(Options::is_empty) {
+        return Ok(resolved);
+    }
+    said.scripts = scripts;
+    resolve_all(&said, around)
 }
 
 fn script_options(script: &Path, resolved: &Resolved) -> Result<Option<String>, Error> {
@@ -101,7 +216,11 @@ fn script_options(script: &Path, resolved: &Resolved) -> Result<Option<String>, 
 /// # Errors
 ///
 /// If a file cannot be written, or the run cannot start.
-pub(super) fn execute(resolved: Resolved, console: &Console) -> Result<Outcome, Error> {
+pub(super) fn execute(
+    resolved: Resolved,
+    team: Option<Team>,
+    console: &Console,
+) -> Result<Outcome, Error> {
     let Resolved {
         plan,
         settings,
@@ -110,20 +229,46 @@ pub(super) fn execute(resolved: Resolved, console: &Console) -> Result<Outcome, 
     for warning in warnings {
         console.write(&format!("warning: {warning}\n"));
     }
+    // Before any file is made anew.
+    let data = Arc::new(open_data(&plan, settings.quiet, console)?);
     if let Some(path) = &settings.summary {
         json::probe(path)?;
     }
     let Outlets { sinks, event_log } = outlets(&settings, &plan, console)?;
+    let (control, controlled) = control();
+    let listener = match settings.control {
+        Some(address) => Some(Listener::open(address, &plan, &control, console)?),
+        None => None,
+    };
+    let has_keys = !settings.quiet && console.is_terminal() && io::stdin().is_terminal();
+    let controlled = (has_keys || listener.is_some()).then_some(controlled);
     let (stop_sender, stop) = watch::channel(Stop::No);
     let (live, live_receiver) = watch::channel(Live::default());
     let threads = settings.threads;
     let cache_dir = settings.cache_dir.clone();
+    let (quiet, voice) = (settings.quiet, console.clone());
     let whole = move || {
-        let plan = Arc::new(plan);
+        let mut plan = plan;
+        if let Some(team) = team {
+            let lead = Lead {
+                sinks,
+                event_log,
+                threads,
+                cache_dir,
+                stop,
+                live,
+                control: controlled,
+                quiet,
+                console: voice,
+            };
+            return lead.run(team, plan);
+        }
         let Parts {
             scripts,
             mut recorders,
-        } = assemble(&plan, sinks, cache_dir)?;
+            pilot,
+        } = assemble(&mut plan, sinks, &data, cache_dir)?;
+        let plan = Arc::new(plan);
         recorders.extend(event_log);
         crate::run::run(Setup {
             plan,
@@ -132,6 +277,9 @@ pub(super) fn execute(resolved: Resolved, console: &Console) -> Result<Outcome, 
             threads,
             stop,
             live,
+            control: controlled,
+            pilot,
+            warnings: Box::new(move || data.warnings()),
         })
     };
     let (ended_sender, ended) = oneshot::channel();
@@ -147,6 +295,9 @@ pub(super) fn execute(resolved: Resolved, console: &Console) -> Result<Outcome, 
         live: live_receiver,
         quiet: settings.quiet,
         console,
+        control,
+        has_keys,
+        listener: listener.as_ref(),
     };
     let result = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -163,15 +314,118 @@ pub(super) fn execute(resolved: Resolved, console: &Console) -> Result<Outcome, 
     }
 }
 
+/// The control API of a run, and the notice of it.
+struct Listener {
+    server: Server,
+    notice: Option<Notice>,
+}
+
+impl Listener {
+    fn open(
+        address: SocketAddr,
+        plan: &Plan,
+        control: &Control,
+        console: &Console,
+    ) -> Result<Self, Error> {
+        let chosen = ctl::chosen_token()?;
+        let folder = ctl::folder();
+        if chosen.is_none() && folder.is_none() {
+            let problem = Problem::new("the token of the control API can be kept nowhere");
+            return Err(Error::Control(problem.hint(format!(
+                "set `XDG_RUNTIME_DIR` or `HOME`, or choose a token: `{}`",
+                ctl::TOKEN_VARIABLE
+            ))));
+        }
+        let token = match &chosen {
+            Some(token) => token.clone(),
+            None => Token::random().map_err(|error| {
+                Error::Machine(Problem::new(format!("no random numbers: {error}")))
+            })?,
+        };
+        let own = chosen.is_none().then(|| token.clone());
+        let has_chosen = chosen.is_some();
+        let server = Server::start(address, token, control.clone()).map_err(|error| {
+            Error::Control(
+                Problem::new(format!("cannot listen at {address}: {error}"))
+                    .hint("port 0 takes one that is free: `--control 127.0.0.1:0`"),
+            )
+        })?;
+        let listening = Listening {
+            pid: std::process::id(),
+            address: server.address(),
+            test_plan: plan.test_plan.clone(),
+            token: own,
+        };
+        let notice = match folder.map(|folder| (Notice::put_up(&folder, &listening), folder)) {
+            Some((Ok(notice), _)) => Some(notice),
+            // Whoever chose the token has it, and can say where the run is.
+            Some((Err(_), _)) | None if has_chosen => None,
+            Some((Err(error), folder)) => {
+                let folder = folder.display();
+                let what = format!("cannot write the control API's token to `{folder}`: {error}");
+                return Err(Error::File(Problem::new(what).hint(format!(
+                    "`XDG_RUNTIME_DIR` names a folder of yours; or choose a token: `{}`",
+                    ctl::TOKEN_VARIABLE
+                ))));
+            }
+            None => None,
+        };
+        let listener = Self { server, notice };
+        console.write(&listener.told());
+        Ok(listener)
+    }
+
+    fn told(&self) -> String {
+        let address = self.server.address();
+        let port = address.port();
+        let at = match (&self.notice, address.ip().is_unspecified()) {
+            (Some(_), _) => String::new(),
+            (None, true) => format!(" --at 127.0.0.1:{port}"),
+            (None, false) => format!(" --at {address}"),
+        };
+        let mut text = format!("control API at http://{address}: try `squall ctl status{at}`\n");
+        if !address.ip().is_loopback() {
+            text += "warning: the control API can be reached from other machines, and is not \
+                     encrypted: whoever reads the network can read its token\n";
+        }
+        text
+    }
+}
+
+/// Reads the run's data files, and tells how far that has come if it takes long.
+fn open_data(plan: &Plan, quiet: bool, console: &Console) -> Result<Sources, Error> {
+    let mut told = None;
+    let sources = Sources::open(&plan.data, Share::WHOLE, |reading| {
+        let percent = reading.read * 100 / reading.of.max(1);
+        let (name, of) = (reading.name, Bytes(reading.of));
+        let line = format!("reading data `{name}`: {percent} % of {of}");
+        if quiet {
+            return;
+        }
+        if console.is_terminal() {
+            console.live(&line);
+        } else if told.is_none_or(|told: Instant| told.elapsed() >= LOG_LINE) {
+            told = Some(Instant::now());
+            console.write(&format!("{line}\n"));
+        }
+    });
+    console.live("");
+    sources
+}
+
 /// Where what a run tells goes.
-struct Outlets {
+pub(super) struct Outlets {
     /// A sink for each recorder: its own, or where telemetry goes.
-    sinks: Vec<Box<dyn Sink>>,
+    pub(super) sinks: Vec<Box<dyn Sink>>,
     /// What records the events, if they are to be.
     event_log: Option<recorder::Setup>,
 }
 
-fn outlets(settings: &Settings, plan: &Plan, console: &Console) -> Result<Outlets, Error> {
+pub(super) fn outlets(
+    settings: &Settings,
+    plan: &Plan,
+    console: &Console,
+) -> Result<Outlets, Error> {
     let default = match &settings.telemetry {
         Telemetry::Stdout => Some(SinkSpec::Stdout),
         Telemetry::File(path) => Some(SinkSpec::file(path.clone())),
@@ -203,6 +457,10 @@ struct Watch<'a> {
     live: watch::Receiver<Live>,
     quiet: bool,
     console: &'a Console,
+    control: Control,
+    /// Whether the terminal's keys steer the run.
+    has_keys: bool,
+    listener: Option<&'a Listener>,
 }
 
 impl Watch<'_> {
@@ -226,6 +484,11 @@ impl Watch<'_> {
         };
         let mut redraw = interval_at(Instant::now() + every, every);
         redraw.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut keys = self.has_keys.then(Keys::take).flatten();
+        if keys.is_some() && keys::are_ours() {
+            self.console.write(keys::Key::HELP);
+        }
+        let mut orders = JoinSet::new();
         let mut ended = pin!(ended);
         let mut last_words: Option<Instant> = None;
         loop {
@@ -236,6 +499,8 @@ impl Watch<'_> {
                 _ = interrupt.recv() => self.asked_to_stop(&mut last_words),
                 _ = terminate.recv() => self.asked_to_stop(&mut last_words),
                 () = sleep_until(deadline), if last_words.is_some() => self.exit(),
+                key = pressed(&mut keys) => self.press(key, &mut orders),
+                Some(Ok(applied)) = orders.join_next() => self.tell(applied),
                 _ = redraw.tick(), if !self.quiet => self.show(),
             }
         }
@@ -246,14 +511,7 @@ impl Watch<'_> {
     fn asked_to_stop(&self, last_words: &mut Option<Instant>) {
         let asked = *self.stop.borrow();
         match asked {
-            Stop::No => {
-                self.stop.send_replace(Stop::Graceful);
-                if !self.quiet {
-                    self.console.write(
-                        "stopping: iterations under way may end; once more ends it at once\n",
-                    );
-                }
-            }
+            Stop::No => self.wind_down("once more"),
             Stop::Graceful => {
                 self.stop.send_replace(Stop::Now);
                 *last_words = Some(Instant::now() + LAST_WORDS);
@@ -262,8 +520,62 @@ impl Watch<'_> {
         }
     }
 
+    /// Lets no more iterations start, and tells what would end it at once.
+    fn wind_down(&self, further: &str) {
+        self.stop.send_replace(Stop::Graceful);
+        if !self.quiet {
+            self.console.write(&format!(
+                "stopping: iterations under way may end; {further} ends it at once\n"
+            ));
+        }
+    }
+
+    /// Does what a key means. What the run says to it comes later.
+    fn press(&self, key: keys::Key, orders: &mut Orders) {
+        const TENTH: f64 = 0.1;
+        let action = match key {
+            keys::Key::More => Action::Add(Difference::Part(TENTH)),
+            keys::Key::Less => Action::Add(Difference::Part(-TENTH)),
+            keys::Key::Pause => {
+                let status = self.control.status.borrow();
+                match status.scenarios.iter().any(|scenario| scenario.paused) {
+                    true => Action::Resume,
+                    false => Action::Pause,
+                }
+            }
+            keys::Key::Stop => {
+                // A key that is held, or pressed twice, cuts nothing.
+                if *self.stop.borrow() == Stop::No {
+                    self.wind_down("ctrl-c");
+                }
+                return;
+            }
+            keys::Key::Help => return self.console.write(keys::Key::HELP),
+            keys::Key::Quit => self.exit(),
+        };
+        let control = self.control.clone();
+        orders.spawn(async move { control.order(None, action, Steerer::Terminal).await });
+    }
+
+    /// Tells what came of a key.
+    fn tell(&self, applied: Result<Applied, Problem>) {
+        let text = match applied {
+            Ok(Applied { changes }) if changes.is_empty() => "nothing to change\n".to_owned(),
+            Ok(Applied { changes }) => {
+                let line = |change: &LoadChange| format!("{change}\n");
+                changes.iter().map(line).collect()
+            }
+            Err(problem) => format!("{problem}\n"),
+        };
+        self.console.write(&text);
+    }
+
     fn exit(&self) -> ! {
         self.console.live("");
+        keys::restore();
+        if let Some(notice) = self.listener.and_then(|listener| listener.notice.as_ref()) {
+            notice.take_down();
+        }
         self.console
             .write("error: ended at once, without a summary\n");
         std::process::exit(ExitCode::Interrupted as i32)
@@ -279,6 +591,17 @@ impl Watch<'_> {
         } else {
             self.console.write(&format!("{}\n", progress::plain(&live)));
         }
+    }
+}
+
+/// What the run says to keys, as it comes.
+type Orders = JoinSet<Result<Applied, Problem>>;
+
+/// The next key; never, if there are none.
+async fn pressed(keys: &mut Option<Keys>) -> keys::Key {
+    match keys {
+        Some(keys) => keys.next().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -305,7 +628,7 @@ pub(super) fn conclude(
     Ok(outcome.exit_code)
 }
 
-fn no_thread(error: &io::Error) -> Error {
+pub(super) fn no_thread(error: &io::Error) -> Error {
     Error::Machine(
         Problem::new(format!(
             "the machine gives no thread or event queue: {error}"

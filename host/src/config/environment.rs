@@ -41,8 +41,7 @@ impl Options {
     fn say_variable(&mut self, key: Key, text: &str) {
         let separator = match key.arity() {
             Arity::One | Arity::Switch => return self.say(key, text, Place::Variable),
-            Arity::List(separator) => separator,
-            Arity::Pairs => ',',
+            Arity::List(separator) | Arity::Pairs(separator) => separator,
         };
         text.split(separator)
             .map(str::trim)

@@ -1,6 +1,7 @@
 //! Everything that can be said about a run, as text and with where it stands.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::error::Problem;
 
@@ -13,10 +14,24 @@ pub enum Key {
     Duration,
     /// How many iterations.
     Iterations,
+    /// How many iterations start a second.
+    Rate,
+    /// What the number of VUs, or the rate, goes to, and in which time.
+    Stage,
+    /// What says while the run goes on how much load there is.
+    Shape,
     /// How iterations are started.
     Executor,
+    /// How many VUs there may be at once.
+    MaxVus,
+    /// How iterations that start at a rate are spread.
+    Arrivals,
+    /// How long after the run's start iterations begin to start.
+    StartTime,
     /// How long iterations may go on after the end.
     GracefulStop,
+    /// How long an iteration may go on in a VU that is one too many.
+    GracefulRampDown,
     /// What everything random follows from.
     Seed,
     /// What relative URLs are resolved against.
@@ -29,16 +44,28 @@ pub enum Key {
     HttpTimeout,
     /// The script's environment.
     Env,
+    /// The files whose rows scripts are given.
+    Data,
     /// The memory of one VU.
     VuMemory,
     /// How long a call into the script may compute.
     IterationTimeout,
+    /// How long `setup` may take.
+    SetupTimeout,
+    /// How long `teardown` may take.
+    TeardownTimeout,
+    /// How long `on-start` may take.
+    OnStartTimeout,
+    /// How long `on-stop` may take.
+    OnStopTimeout,
     /// How many messages scripts may log.
     LogMessages,
     /// The name of the test plan.
     TestPlan,
     /// Tags on everything that is reported.
     Tag,
+    /// By which tags' values results are split.
+    GroupBy,
     /// What the result is judged by.
     Threshold,
     /// How many distinct names get a row of their own.
@@ -63,6 +90,12 @@ pub enum Key {
     Threads,
     /// Where compiled components are kept.
     CacheDir,
+    /// Which file says more.
+    Config,
+    /// Where the control API listens.
+    Control,
+    /// Whether the control API may listen to other machines.
+    ControlRemote,
 }
 
 /// How often an option can be given, and what several layers of it come to.
@@ -75,9 +108,9 @@ pub enum Arity {
     /// Several times, in a variable separated by this: the strongest layer
     /// replaces the others.
     List(char),
-    /// Several times as `NAME=VALUE`, in a variable separated by commas: a
-    /// name in a stronger layer replaces the same name in the others.
-    Pairs,
+    /// Several times as `NAME=VALUE`, in a variable separated by this: a name
+    /// in a stronger layer replaces the same name in the others.
+    Pairs(char),
 }
 
 /// Who may give an option beside the user.
@@ -127,26 +160,40 @@ const fn option(
 }
 
 #[rustfmt::skip]
-const DEFINITIONS: [Definition; 28] = {
+const DEFINITIONS: [Definition; 44] = {
     use Arity::{List, One, Pairs, Switch};
     use Trust::{Script, User};
     [
+        option(Key::Config, "config", "SQUALL_CONFIG", One, User, ""),
         option(Key::Vus, "vus", "SQUALL_VUS", One, Script, "1"),
         option(Key::Duration, "duration", "SQUALL_DURATION", One, Script, ""),
         option(Key::Iterations, "iterations", "SQUALL_ITERATIONS", One, Script, "one for each VU"),
+        option(Key::Rate, "rate", "SQUALL_RATE", One, Script, ""),
+        option(Key::Stage, "stage", "SQUALL_STAGES", List(','), Script, ""),
+        option(Key::Shape, "shape", "SQUALL_SHAPE", One, User, ""),
         option(Key::Executor, "executor", "SQUALL_EXECUTOR", One, Script, "from the other flags"),
+        option(Key::MaxVus, "max-vus", "SQUALL_MAX_VUS", One, Script, "with a rate 10000, or as many as fit"),
+        option(Key::Arrivals, "arrivals", "SQUALL_ARRIVALS", One, Script, "even"),
+        option(Key::StartTime, "start-time", "SQUALL_START_TIME", One, Script, "0s"),
         option(Key::GracefulStop, "graceful-stop", "SQUALL_GRACEFUL_STOP", One, Script, "30s"),
+        option(Key::GracefulRampDown, "graceful-ramp-down", "SQUALL_GRACEFUL_RAMP_DOWN", One, Script, "30s"),
         option(Key::Seed, "seed", "SQUALL_SEED", One, Script, "random, and printed"),
         option(Key::BaseUrl, "base-url", "SQUALL_BASE_URL", One, Script, ""),
         option(Key::AllowHost, "allow-host", "SQUALL_ALLOW_HOSTS", List(','), User, "any"),
         option(Key::Insecure, "insecure", "SQUALL_INSECURE", Switch, User, ""),
         option(Key::HttpTimeout, "http-timeout", "SQUALL_HTTP_TIMEOUT", One, Script, "60s"),
-        option(Key::Env, "env", "", Pairs, Script, ""),
+        option(Key::Env, "env", "", Pairs(','), Script, ""),
+        option(Key::Data, "data", "SQUALL_DATA", Pairs(';'), User, ""),
         option(Key::VuMemory, "vu-memory", "SQUALL_VU_MEMORY", One, User, "64MiB"),
         option(Key::IterationTimeout, "iteration-timeout", "SQUALL_ITERATION_TIMEOUT", One, User, "5s"),
+        option(Key::SetupTimeout, "setup-timeout", "SQUALL_SETUP_TIMEOUT", One, Script, "60s"),
+        option(Key::TeardownTimeout, "teardown-timeout", "SQUALL_TEARDOWN_TIMEOUT", One, Script, "60s"),
+        option(Key::OnStartTimeout, "on-start-timeout", "SQUALL_ON_START_TIMEOUT", One, Script, "60s"),
+        option(Key::OnStopTimeout, "on-stop-timeout", "SQUALL_ON_STOP_TIMEOUT", One, Script, "60s"),
         option(Key::LogMessages, "log-messages", "SQUALL_LOG_MESSAGES", One, User, "1000"),
         option(Key::TestPlan, "test-plan", "SQUALL_TEST_PLAN", One, Script, "the script's file name"),
-        option(Key::Tag, "tag", "SQUALL_TAGS", Pairs, Script, ""),
+        option(Key::Tag, "tag", "SQUALL_TAGS", Pairs(','), Script, ""),
+        option(Key::GroupBy, "group-by", "SQUALL_GROUP_BY", List(','), Script, "scenario, if there are several"),
         option(Key::Threshold, "threshold", "SQUALL_THRESHOLDS", List(';'), Script, ""),
         option(Key::Names, "names", "SQUALL_NAMES", One, User, "1000"),
         option(Key::Summary, "summary", "SQUALL_SUMMARY", One, User, ""),
@@ -159,6 +206,8 @@ const DEFINITIONS: [Definition; 28] = {
         option(Key::Log, "log", "SQUALL_LOG", One, User, "warn"),
         option(Key::Threads, "threads", "SQUALL_THREADS", One, User, "the cores available"),
         option(Key::CacheDir, "cache-dir", "SQUALL_CACHE_DIR", One, User, "$XDG_CACHE_HOME/squall or ~/.cache/squall"),
+        option(Key::Control, "control", "SQUALL_CONTROL", One, User, ""),
+        option(Key::ControlRemote, "control-remote", "SQUALL_CONTROL_REMOTE", Switch, User, ""),
     ]
 };
 
@@ -200,6 +249,28 @@ impl Key {
         self.definition().trust == Trust::Script
     }
 
+    /// Whether each scenario of a run may have its own.
+    pub(super) fn is_for_scenarios(self) -> bool {
+        matches!(
+            self,
+            Self::Vus
+                | Self::Duration
+                | Self::Iterations
+                | Self::Rate
+                | Self::Stage
+                | Self::Executor
+                | Self::MaxVus
+                | Self::Arrivals
+                | Self::StartTime
+                | Self::GracefulStop
+                | Self::GracefulRampDown
+                | Self::BaseUrl
+                | Self::HttpTimeout
+                | Self::Env
+                | Self::Tag
+        )
+    }
+
     /// The option of this name in a file or in a script's options: the flag,
     /// or for what can be repeated also its plural, which the variable has.
     pub(super) fn named(name: &str) -> Option<Self> {
@@ -213,7 +284,7 @@ impl Key {
 }
 
 /// Where something was said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     /// On the command line.
     Flag,
@@ -221,6 +292,13 @@ pub enum Place {
     Variable,
     /// By the script.
     Script,
+    /// In the configuration file.
+    File {
+        /// The file.
+        name: Arc<str>,
+        /// The line, from 1.
+        line: u32,
+    },
     /// By the argument of a verb, such as the recorder of `recorder test`.
     Argument,
     /// By the program itself.
@@ -240,10 +318,11 @@ impl Given {
     /// The place in words: `--vus`, or the variable, or the script's option.
     pub fn place_of(&self, key: Key) -> String {
         let flag = key.flag();
-        match self.place {
+        match &self.place {
             Place::Flag => format!("`--{flag}`"),
             Place::Variable => format!("variable `{}`", key.variable().unwrap_or(flag)),
             Place::Script => format!("the script's option `{flag}`"),
+            Place::File { name, line } => format!("{name}:{line}: `{flag}`"),
             Place::Argument => format!("the {flag}"),
             Place::Default => format!("the default of `--{flag}`"),
         }
@@ -257,15 +336,31 @@ pub struct Options {
     mistakes: Vec<Problem>,
 }
 
+/// What shapes the load.
+const SHAPE: [Key; 5] = [
+    Key::Duration,
+    Key::Iterations,
+    Key::Rate,
+    Key::Stage,
+    Key::Executor,
+];
+/// What only goes with the shape that it was given for.
+const OF_A_SHAPE: [Key; 3] = [Key::MaxVus, Key::Arrivals, Key::GracefulRampDown];
+
 impl Options {
     /// Adds a value. For what can be given once, the last one counts.
     pub fn say(&mut self, key: Key, text: impl Into<String>, place: Place) {
         let text = text.into();
+        self.give(key, Given { text, place });
+    }
+
+    /// As [`Options::say`].
+    pub(super) fn give(&mut self, key: Key, given: Given) {
         let values = self.given.entry(key).or_default();
         if matches!(key.arity(), Arity::One | Arity::Switch) {
             values.clear();
         }
-        values.push(Given { text, place });
+        values.push(given);
     }
 
     /// Notes a mistake in the layer itself, such as an unknown name.
@@ -298,18 +393,33 @@ impl Options {
         self.given.remove(&key);
     }
 
+    /// Whether anything was said that shapes the load.
+    pub(super) fn shapes_the_load(&self) -> bool {
+        SHAPE.iter().any(|key| self.given.contains_key(key))
+    }
+
     /// Merges with a weaker layer, as each option's [`Arity`] says. The options
-    /// that shape the load (`duration`, `iterations`, `executor`) belong
-    /// together: a layer that has one of them hides all of the weaker layer's.
+    /// that shape the load (`duration`, `iterations`, `rate`, `stage`,
+    /// `executor`) belong together: a layer that has one of them hides all of
+    /// the weaker layer's, and what only goes with them.
     #[must_use]
     pub fn over(mut self, mut weaker: Self) -> Self {
-        const SHAPE: [Key; 3] = [Key::Duration, Key::Iterations, Key::Executor];
-        if SHAPE.iter().any(|key| self.given.contains_key(key)) {
-            SHAPE.iter().for_each(|key| weaker.forget(*key));
+        let has_a_shape = self.given.contains_key(&Key::Shape);
+        if has_a_shape || self.shapes_the_load() {
+            let shape = SHAPE.iter().chain(&OF_A_SHAPE);
+            shape.for_each(|key| weaker.forget(*key));
+        }
+        if has_a_shape {
+            weaker.forget(Key::Vus);
+        }
+        // To a shape a duration is a limit, and no load of its own.
+        let loads = [Key::Iterations, Key::Rate, Key::Stage, Key::Executor];
+        if loads.iter().any(|key| self.given.contains_key(key)) {
+            weaker.forget(Key::Shape);
         }
         for (key, mut values) in weaker.given {
             let ours = self.given.entry(key).or_default();
-            if key.arity() == Arity::Pairs {
+            if matches!(key.arity(), Arity::Pairs(_)) {
                 values.append(ours);
                 *ours = values;
             } else if ours.is_empty() {
@@ -341,7 +451,7 @@ mod tests {
     fn said(place: Place, values: &[(Key, &str)]) -> Options {
         let mut options = Options::default();
         for (key, text) in values {
-            options.say(*key, *text, place);
+            options.say(*key, *text, place.clone());
         }
         options
     }
@@ -356,8 +466,8 @@ mod tests {
             .over(said(Place::Variable, &[(Key::Vus, "7"), (Key::Seed, "1")]));
         assert_eq!(texts(&merged, Key::Vus), ["5"]);
         assert_eq!(
-            merged.get(Key::Seed).map(|given| given.place),
-            Some(Place::Variable)
+            merged.get(Key::Seed).map(|given| &given.place),
+            Some(&Place::Variable)
         );
     }
 
@@ -386,8 +496,10 @@ mod tests {
             match key.variable() {
                 None => assert_eq!(key, Key::Env),
                 Some(variable) => {
-                    let repeatable = matches!(key.arity(), Arity::List(_) | Arity::Pairs);
-                    let expected = if repeatable { format!("{stem}S") } else { stem };
+                    let repeatable = matches!(key.arity(), Arity::List(_) | Arity::Pairs(_));
+                    // "Data" is a plural already, and nobody says "group-bys".
+                    let plural = repeatable && key != Key::Data && key != Key::GroupBy;
+                    let expected = if plural { format!("{stem}S") } else { stem };
                     assert_eq!(variable, expected);
                 }
             }
@@ -400,6 +512,8 @@ mod tests {
         let rows: Vec<_> = readme
             .lines()
             .filter(|line| line.starts_with("| `--"))
+            // Of the command line alone: where a run is played, not what it is.
+            .filter(|line| !line.starts_with("| `--workers` "))
             .collect();
         assert_eq!(rows.len(), Key::all().count());
         for (key, row) in Key::all().zip(rows) {

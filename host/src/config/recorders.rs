@@ -21,7 +21,7 @@ pub(super) fn recorders(
     read: &mut Reader<'_>,
     telemetry: Telemetry,
     summary: Option<&Path>,
-    script: &ScriptSource,
+    scripts: &[ScriptSource],
 ) -> (Telemetry, Vec<RecorderSpec>) {
     let given = read.given(Key::Recorder);
     let Some(recorders) = (if given {
@@ -42,11 +42,32 @@ pub(super) fn recorders(
     let files = Files {
         telemetry: &telemetry,
         summary,
-        script,
+        scripts,
         recorders: &recorders,
     };
     files.check(read);
     (telemetry, recorders)
+}
+
+/// What is hardly meant: options of recorders that are written much like a key
+/// of the host's. A sentence each.
+pub(super) fn doubts(recorders: &[RecorderSpec]) -> Vec<String> {
+    let options = recorders.iter().flat_map(|recorder| &recorder.options);
+    options
+        .filter_map(|(name, _)| {
+            let key = HOST_KEYS.into_iter().find(|key| is_like(name, key))?;
+            Some(format!(
+                "`--recorder`: `{name}` is handed to the recorder as an option of its own; \
+                 `{key}` would say something to the host"
+            ))
+        })
+        .collect()
+}
+
+/// Whether a word may well be a misspelt `key`.
+fn is_like(word: &str, key: &str) -> bool {
+    let slips = if key.len() < 8 { 1 } else { 2 };
+    strsim::osa_distance(&word.to_lowercase().replace('_', "-"), key) <= slips
 }
 
 /// The recorders that were asked for; `None` if none are to be.
@@ -57,7 +78,7 @@ fn named(read: &mut Reader<'_>) -> Option<Vec<RecorderSpec>> {
         for part in given.text.split(',').map(str::trim) {
             let part = Given {
                 text: part.to_owned(),
-                place: given.place,
+                place: given.place.clone(),
             };
             match read.parse(Key::Recorder, &part, values::recorder_part) {
                 Some(RecorderPart::Named(spec)) => drafts.push(Draft {
@@ -182,7 +203,7 @@ impl Draft {
 struct Files<'a> {
     telemetry: &'a Telemetry,
     summary: Option<&'a Path>,
-    script: &'a ScriptSource,
+    scripts: &'a [ScriptSource],
     recorders: &'a [RecorderSpec],
 }
 
@@ -233,15 +254,15 @@ impl Files<'_> {
                 "name another file for one of them",
             );
         }
-        let script = match self.script {
+        let scripts = self.scripts.iter().filter_map(|script| match script {
             ScriptSource::File(script) => Some(script),
             ScriptSource::Demo => None,
-        };
+        });
         let recorders = self.recorders.iter().filter_map(|it| match &it.source {
             RecorderSource::File(path) => Some(path),
             RecorderSource::Json | RecorderSource::Locust => None,
         });
-        let mut components = script.into_iter().chain(recorders);
+        let mut components = scripts.chain(recorders);
         if components.any(|component| same(component, path)) {
             read.clash(
                 key,
@@ -254,7 +275,7 @@ impl Files<'_> {
 
 /// Whether two paths are the same as written, but for a leading `./`. Whether
 /// they lead to the same file is seen when they are opened.
-fn same(a: &Path, b: &Path) -> bool {
+pub(super) fn same(a: &Path, b: &Path) -> bool {
     let plain = |path: &Path| -> PathBuf {
         let parts = path.components();
         parts
@@ -275,7 +296,9 @@ mod tests {
 
     fn around() -> Surroundings {
         Surroundings {
+            vus_room: 10_000,
             stdout_is_terminal: false,
+            has_keys: false,
             cores: 4,
             cache_home: None,
         }
@@ -436,6 +459,22 @@ mod tests {
                 "`--recorder`: `keep` says how many rotated files stay, and nothing is rotated\nhint: add `rotate-size`, such as `rotate-size=64MiB`, or `rotate-every`",
             ]
         );
+    }
+
+    #[test]
+    fn an_option_that_is_much_like_a_key_of_the_hosts_is_doubted() {
+        let spec = "./a.wasm,snik=file:x,rotate_size=1MiB,intervall=2s,Keep=1,rotate-evry=1h";
+        let doubts = resolved(&[(Key::Recorder, spec)]).warnings;
+        assert_eq!(doubts.len(), 5, "{doubts:?}");
+        for (doubt, key) in doubts
+            .iter()
+            .zip(["sink", "rotate-size", "interval", "keep"])
+        {
+            assert!(doubt.contains(&format!("`{key}`")), "{doubt}");
+        }
+        let spec = "./a.wasm,sync=1,requests=all,level=1,key=1,keep-alive=1,size=2,sink=stderr";
+        let doubts = resolved(&[(Key::Recorder, spec)]).warnings;
+        assert!(doubts.is_empty(), "{doubts:?}");
     }
 
     #[test]

@@ -2,31 +2,37 @@
 //! mistake collected.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::num::{NonZeroU32, NonZeroU64};
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
 
-use super::options::{Given, Key, Options};
-use super::recorders::recorders;
+use super::data::data;
+use super::options::{Given, Key, Options, Place};
+use super::recorders::{doubts, recorders};
+use super::said::{Said, make_room, scenarios};
+use super::shape::shape;
 use super::values::{self, Parsed, Wrong};
 use crate::error::{Error, Problem};
 use crate::measure::Tag;
 use crate::plan::{
-    Executor, HttpPlan, Limits, Plan, RecorderSpec, Scenario, ScriptSource, SinkSpec,
+    GROUP_BY_SCENARIO, HttpPlan, Limits, Plan, RecorderSpec, ScriptSource, SinkSpec, Threshold,
 };
-
-/// For how long shared iterations start if no duration is given.
-const ITERATIONS_CAP: Duration = Duration::from_secs(600);
+use crate::stats::groups::GROUPS;
+use crate::stats::tracking::{self, Tracking};
 
 /// What resolving needs to know of the machine and the process.
 #[derive(Debug, Clone)]
 pub struct Surroundings {
     /// Whether stdout is a terminal.
     pub stdout_is_terminal: bool,
+    /// Whether a terminal's keys can steer the run.
+    pub has_keys: bool,
     /// How many cores the process may use.
     pub cores: usize,
+    /// How many VUs the machine's limits leave room for.
+    pub vus_room: u32,
     /// The user's folder for caches, such as `~/.cache`, if it is known.
     pub cache_home: Option<PathBuf>,
 }
@@ -59,6 +65,8 @@ pub struct Settings {
     pub cache_dir: Option<PathBuf>,
     /// How many threads run VUs.
     pub threads: usize,
+    /// Where the control API listens, if it does.
+    pub control: Option<SocketAddr>,
 }
 
 /// Where log entries go.
@@ -83,44 +91,82 @@ pub fn resolve(
     options: &Options,
     around: &Surroundings,
 ) -> Result<Resolved, Error> {
-    let mut read = Reader {
-        options,
-        mistakes: options.mistakes().to_vec(),
-    };
+    resolve_all(&Said::of(script, options.clone()), around)
+}
+
+/// Resolves what was said about a run.
+///
+/// # Errors
+///
+/// [`Error::Config`] with every mistake there is.
+pub fn resolve_all(said: &Said, around: &Surroundings) -> Result<Resolved, Error> {
+    let options = said.of_the_run();
+    let drafts = said.of_scenarios();
+    let mut read = Reader::new(&options);
     let mut warnings = Vec::new();
 
-    let executor = executor(&mut read);
+    let mut scenarios = scenarios(&drafts, &mut read, around);
+    let shape = match &drafts[..] {
+        [only] => {
+            let mut own = Reader::new(&only.options);
+            let shape = shape(&mut own);
+            read.take_in(own);
+            shape
+        }
+        several => {
+            if read.given(Key::Shape) {
+                let count = several.len();
+                read.clash(
+                    Key::Shape,
+                    &format!("a shape has one scenario, and there are {count}"),
+                    "leave it out, or run one of them",
+                );
+            }
+            None
+        }
+    };
+    let quiet = read.switch(Key::Quiet);
+    let control = control(&mut read);
+    let is_steered = shape.is_none() && (control.is_some() || (around.has_keys && !quiet));
+    if is_steered && read.mistakes.is_empty() {
+        make_room(&mut scenarios, &drafts, around);
+    }
     let telemetry = telemetry(&mut read, around);
     let summary = read.one(Key::Summary, values::path);
-    let (telemetry, recorders) = recorders(&mut read, telemetry, summary.as_deref(), &script);
-    let http = HttpPlan {
-        base_url: read.one(Key::BaseUrl, values::base_url),
-        timeout: read
-            .one(Key::HttpTimeout, values::duration_above_zero)
-            .unwrap_or(Duration::from_secs(60)),
-        allow_hosts: read.given(Key::AllowHost).then(|| {
-            let mut hosts = read.each(Key::AllowHost, values::host);
-            hosts.sort();
-            hosts.dedup();
-            hosts
-        }),
-        insecure_tls: read.switch(Key::Insecure),
-    };
-    if let Some(host) = unreachable_host(&http) {
-        warnings.push(format!(
-            "`--allow-host` does not name `{host}`, the host of `--base-url`: relative URLs will fail"
-        ));
+    let scripts: Vec<_> = drafts
+        .into_iter()
+        .filter_map(|draft| draft.script)
+        .collect();
+    let (telemetry, recorders) = recorders(&mut read, telemetry, summary.as_deref(), &scripts);
+    warnings.extend(doubts(&recorders));
+    for scenario in &scenarios {
+        if let Some(host) = unreachable_host(&scenario.http) {
+            let warning = format!(
+                "`--allow-host` does not name `{host}`, the host of `--base-url`: relative URLs will fail"
+            );
+            if !warnings.contains(&warning) {
+                warnings.push(warning);
+            }
+        }
     }
+    let data = data(
+        &mut read,
+        &outputs(&options, &telemetry, summary.as_deref(), &recorders),
+    );
     let plan = Plan {
         test_plan: read
             .one(Key::TestPlan, |text| Ok(text.to_owned()))
-            .unwrap_or_else(|| default_name(&script)),
-        thresholds: read.each(Key::Threshold, values::threshold),
+            .or_else(|| said.file.name.clone())
+            .or_else(|| scripts.first().map(default_name))
+            .unwrap_or_default(),
+        thresholds: thresholds(&mut read),
+        shape,
+        group_by: group_by(&mut read, scenarios.len()),
         tags: last_of_each(read.each(Key::Tag, values::tag), |tag: &Tag| &tag.0),
         seed: read
             .one(Key::Seed, values::seed)
             .unwrap_or_else(random_seed),
-        http,
+        data,
         limits: Limits {
             vu_memory: read
                 .one(Key::VuMemory, values::vu_memory)
@@ -128,12 +174,21 @@ pub fn resolve(
             iteration_timeout: read
                 .one(Key::IterationTimeout, values::duration_above_zero)
                 .unwrap_or(Duration::from_secs(5)),
+            setup_timeout: read
+                .one(Key::SetupTimeout, values::duration_above_zero)
+                .unwrap_or(Duration::from_secs(60)),
+            teardown_timeout: read
+                .one(Key::TeardownTimeout, values::duration_above_zero)
+                .unwrap_or(Duration::from_secs(60)),
+            on_start_timeout: read
+                .one(Key::OnStartTimeout, values::duration_above_zero)
+                .unwrap_or(Duration::from_secs(60)),
+            on_stop_timeout: read
+                .one(Key::OnStopTimeout, values::duration_above_zero)
+                .unwrap_or(Duration::from_secs(60)),
             names: read.one(Key::Names, values::names).unwrap_or(1000),
             log_messages: read.one(Key::LogMessages, values::count).unwrap_or(1000),
         },
-        graceful_stop: read
-            .one(Key::GracefulStop, values::duration)
-            .unwrap_or(Duration::from_secs(30)),
         stats_interval: read
             .one(Key::StatsInterval, values::interval)
             .unwrap_or(Duration::from_secs(2)),
@@ -141,18 +196,13 @@ pub fn resolve(
             .one(Key::SystemInterval, values::interval)
             .unwrap_or(Duration::from_secs(2)),
         recorders,
-        scenarios: vec![Scenario {
-            name: "default".into(),
-            script,
-            executor,
-            env: last_of_each(read.each(Key::Env, values::pair), |pair| &pair.0),
-        }],
+        scenarios,
     };
     let settings = Settings {
         events: events(&mut read, &telemetry, &plan.recorders),
         telemetry,
         summary,
-        quiet: read.switch(Key::Quiet),
+        quiet,
         log: read
             .one(Key::Log, values::log)
             .unwrap_or_else(|| "warn".to_owned()),
@@ -164,6 +214,7 @@ pub fn resolve(
         threads: read
             .one(Key::Threads, values::threads)
             .unwrap_or(around.cores.clamp(1, 1024)),
+        control,
     };
     if read.mistakes.is_empty() {
         Ok(Resolved {
@@ -176,6 +227,23 @@ pub fn resolve(
     }
 }
 
+/// How a scenario's requests are sent.
+pub(super) fn http(read: &mut Reader<'_>) -> HttpPlan {
+    HttpPlan {
+        base_url: read.one(Key::BaseUrl, values::base_url),
+        timeout: read
+            .one(Key::HttpTimeout, values::duration_above_zero)
+            .unwrap_or(Duration::from_secs(60)),
+        allow_hosts: read.given(Key::AllowHost).then(|| {
+            let mut hosts = read.each(Key::AllowHost, values::host);
+            hosts.sort();
+            hosts.dedup();
+            hosts
+        }),
+        insecure_tls: read.switch(Key::Insecure),
+    }
+}
+
 /// Parses options and collects what is wrong with them. What is wrong counts as
 /// absent, so that reading goes on.
 pub(super) struct Reader<'a> {
@@ -183,9 +251,44 @@ pub(super) struct Reader<'a> {
     mistakes: Vec<Problem>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    /// Reads what was said, and takes over what is wrong with it.
+    pub(super) fn new(options: &'a Options) -> Self {
+        Self {
+            options,
+            mistakes: options.mistakes().to_vec(),
+        }
+    }
+
+    /// Takes over what another reader found wrong. What two of them read is
+    /// told once.
+    pub(super) fn take_in(&mut self, other: Reader<'_>) {
+        for mistake in other.mistakes {
+            self.mistake(mistake);
+        }
+    }
+
+    /// Notes a mistake, unless it is known.
+    pub(super) fn mistake(&mut self, mistake: Problem) {
+        if !self.mistakes.contains(&mistake) {
+            self.mistakes.push(mistake);
+        }
+    }
+
     pub(super) fn given(&self, key: Key) -> bool {
         !self.options.all(key).is_empty()
+    }
+
+    /// Whether nobody but the program itself said something about an option.
+    pub(super) fn is_default(&self, key: Key) -> bool {
+        let given = self.options.get(key);
+        given.is_some_and(|given| given.place == Place::Default)
+    }
+
+    /// Whether it was the user who said something about an option.
+    pub(super) fn said_by_user(&self, key: Key) -> bool {
+        let given = self.options.get(key);
+        given.is_some_and(|given| !matches!(given.place, Place::Script | Place::Default))
     }
 
     pub(super) fn one<T>(&mut self, key: Key, parse: impl Fn(&str) -> Parsed<T>) -> Option<T> {
@@ -193,7 +296,7 @@ impl Reader<'_> {
         self.parse(key, &given, parse)
     }
 
-    fn each<T>(&mut self, key: Key, parse: impl Fn(&str) -> Parsed<T>) -> Vec<T> {
+    pub(super) fn each<T>(&mut self, key: Key, parse: impl Fn(&str) -> Parsed<T>) -> Vec<T> {
         let all = self.options.all(key).to_vec();
         all.iter()
             .filter_map(|given| self.parse(key, given, &parse))
@@ -216,13 +319,20 @@ impl Reader<'_> {
     }
 
     pub(super) fn wrong(&mut self, key: Key, given: &Given, wrong: Wrong) {
-        let what = format!(
-            "{}: expected {}, found `{}`",
-            given.place_of(key),
-            wrong.expected,
-            given.text
-        );
-        self.mistakes.push(Problem {
+        let place = given.place_of(key);
+        let what = match wrong.at {
+            None => format!(
+                "{place}: expected {}, found `{}`",
+                wrong.expected, given.text
+            ),
+            Some(at) => format!(
+                "{place}: expected {}\n  {}\n  {}^",
+                wrong.expected,
+                one_line(&given.text),
+                " ".repeat(at)
+            ),
+        };
+        self.mistake(Problem {
             what,
             hint: wrong.hint,
         });
@@ -234,52 +344,65 @@ impl Reader<'_> {
             || format!("`--{}`", key.flag()),
             |given| given.place_of(key),
         );
-        self.mistakes
-            .push(Problem::new(format!("{place}: {what}")).hint(hint));
+        self.mistake(Problem::new(format!("{place}: {what}")).hint(hint));
     }
 }
 
-/// How iterations are started. Without a name it follows from what is given:
-/// iterations make `shared-iterations`, with a duration as their cap; a duration
-/// alone makes `constant-vus`; neither, one iteration for each VU.
-fn executor(read: &mut Reader<'_>) -> Executor {
-    let vus = read.one(Key::Vus, values::vus).unwrap_or(NonZeroU32::MIN);
-    let duration = read.one(Key::Duration, values::duration_above_zero);
-    let iterations = read.one(Key::Iterations, values::iterations);
-    let shared = Executor::SharedIterations {
-        vus,
-        iterations: iterations.map_or(u64::from(vus.get()), NonZeroU64::get),
-        max_duration: duration.unwrap_or(ITERATIONS_CAP),
-    };
-    match read.one(Key::Executor, values::executor) {
-        Some("constant-vus") => {
-            if read.given(Key::Iterations) {
-                read.clash(
-                    Key::Iterations,
-                    "the executor `constant-vus` runs for a time, not for a number of iterations",
-                    "leave out `--executor`, or `--iterations`",
-                );
-            }
-            if !read.given(Key::Duration) {
-                read.clash(
-                    Key::Executor,
-                    "the executor `constant-vus` needs a duration",
-                    "add `--duration`, such as `--duration 30s`",
-                );
-            }
-            Executor::ConstantVus {
-                vus,
-                duration: duration.unwrap_or(ITERATIONS_CAP),
+/// What the run is judged by.
+fn thresholds(read: &mut Reader<'_>) -> Vec<Threshold> {
+    let mut thresholds = Vec::new();
+    for given in read.options.all(Key::Threshold).to_vec() {
+        match values::thresholds(&given.text) {
+            Ok(several) => thresholds.extend(several),
+            Err(mistakes) => {
+                for wrong in mistakes {
+                    read.wrong(Key::Threshold, &given, wrong);
+                }
             }
         }
-        Some(_) => shared,
-        None => match duration {
-            Some(duration) if !read.given(Key::Iterations) => {
-                Executor::ConstantVus { vus, duration }
-            }
-            _ => shared,
-        },
     }
+    let tags = Tracking::new(&thresholds).tags();
+    if tags > tracking::TAGS {
+        read.clash(
+            Key::Threshold,
+            &format!(
+                "the filters ask for {tags} values of tags, and a run can tell {} apart",
+                tracking::TAGS
+            ),
+            "name fewer scenarios, groups and tags of your own in filters",
+        );
+    }
+    thresholds
+}
+
+/// What results are split by: by scenario in any case, if there are several.
+fn group_by(read: &mut Reader<'_>, scenarios: usize) -> Vec<String> {
+    let mut tags = Vec::new();
+    if scenarios > 1 {
+        tags.push(GROUP_BY_SCENARIO.to_owned());
+    }
+    for tag in read.each(Key::GroupBy, values::group_by) {
+        if !tags.contains(&tag) {
+            tags.push(tag);
+        }
+    }
+    let own = tags.iter().filter(|tag| *tag != GROUP_BY_SCENARIO).count();
+    if own > GROUPS {
+        read.clash(
+            Key::GroupBy,
+            &format!(
+                "{own} tags, and a run can be grouped by {GROUPS} beside `{GROUP_BY_SCENARIO}`"
+            ),
+            "leave out those that you can do without",
+        );
+    }
+    tags
+}
+
+/// A text in which every character takes one place on one line.
+fn one_line(text: &str) -> String {
+    let visible = |c: char| if c.is_control() { ' ' } else { c };
+    text.chars().map(visible).collect()
 }
 
 /// Where log entries go unless their recorder says otherwise.
@@ -290,6 +413,21 @@ fn telemetry(read: &mut Reader<'_>, around: &Surroundings) -> Telemetry {
         None if around.stdout_is_terminal => Telemetry::Nowhere,
         None => Telemetry::Stdout,
     }
+}
+
+/// Where the control API listens: to this machine, unless the user consents to
+/// more.
+fn control(read: &mut Reader<'_>) -> Option<SocketAddr> {
+    let remote = read.switch(Key::ControlRemote);
+    let address = read.one(Key::Control, values::control)?;
+    if !address.ip().is_loopback() && !remote {
+        read.clash(
+            Key::Control,
+            "other machines could steer the run there, and read its token on the way",
+            "listen at `127.0.0.1:0`, or add `--control-remote` if the network is yours",
+        );
+    }
+    Some(address)
 }
 
 /// Where the run's events go: to a file of their own.
@@ -314,6 +452,30 @@ fn events(
     Some(path)
 }
 
+/// The files that a run makes anew, each with the option that names it.
+fn outputs(
+    options: &Options,
+    telemetry: &Telemetry,
+    summary: Option<&Path>,
+    recorders: &[RecorderSpec],
+) -> Vec<(Key, PathBuf)> {
+    let telemetry = match telemetry {
+        Telemetry::File(path) => Some((Key::Telemetry, path.clone())),
+        Telemetry::Stdout | Telemetry::Nowhere => None,
+    };
+    let summary = summary.map(|path| (Key::Summary, path.to_owned()));
+    let events = options.get(Key::Events);
+    let events = events.map(|given| (Key::Events, PathBuf::from(&given.text)));
+    let recorders = recorders
+        .iter()
+        .filter_map(|recorder| match &recorder.sink {
+            Some(SinkSpec::File(file)) => Some((Key::Recorder, file.path.clone())),
+            _ => None,
+        });
+    let first = telemetry.into_iter().chain(summary).chain(events);
+    first.chain(recorders).collect()
+}
+
 /// The host of the base URL, if the script may not reach it.
 fn unreachable_host(http: &HttpPlan) -> Option<String> {
     let allowed = http.allow_hosts.as_ref()?;
@@ -334,7 +496,7 @@ fn default_name(script: &ScriptSource) -> String {
 }
 
 /// Of several with one name the last, in the order in which names first came.
-fn last_of_each<T>(all: Vec<T>, name: impl Fn(&T) -> &str) -> Vec<T> {
+pub(super) fn last_of_each<T>(all: Vec<T>, name: impl Fn(&T) -> &str) -> Vec<T> {
     let mut kept: Vec<T> = Vec::new();
     for item in all {
         match kept.iter().position(|known| name(known) == name(&item)) {
@@ -352,13 +514,17 @@ fn random_seed() -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+
     use super::*;
-    use crate::config::Place;
+    use crate::plan::Executor;
 
     fn around() -> Surroundings {
         Surroundings {
             stdout_is_terminal: false,
+            has_keys: false,
             cores: 4,
+            vus_room: 9_000,
             cache_home: Some("/home/u/.cache".into()),
         }
     }
@@ -410,37 +576,6 @@ mod tests {
     }
 
     #[test]
-    fn the_executor_follows_from_duration_and_iterations() {
-        let executor = |values: &[(Key, &str)]| resolved(values).plan.scenarios[0].executor;
-        let vus = NonZeroU32::new(5).expect("not zero");
-        let duration = Duration::from_secs(30);
-        assert_eq!(
-            executor(&[(Key::Vus, "5"), (Key::Duration, "30s")]),
-            Executor::ConstantVus { vus, duration }
-        );
-        assert_eq!(
-            executor(&[
-                (Key::Vus, "5"),
-                (Key::Duration, "30s"),
-                (Key::Iterations, "100")
-            ]),
-            Executor::SharedIterations {
-                vus,
-                iterations: 100,
-                max_duration: duration
-            }
-        );
-        assert_eq!(
-            executor(&[(Key::Vus, "5"), (Key::Executor, "shared-iterations")]),
-            Executor::SharedIterations {
-                vus,
-                iterations: 5,
-                max_duration: ITERATIONS_CAP
-            }
-        );
-    }
-
-    #[test]
     fn all_mistakes_come_at_once_each_with_its_place_and_a_hint() {
         let mut options = flags(&[
             (Key::Vus, "many"),
@@ -458,31 +593,15 @@ mod tests {
             [
                 "`--vus`: expected a whole number from 1 to 4294967295, found `many`\nhint: such as `50`",
                 "`--duration`: expected a duration with its unit, found `30`\nhint: did you mean `30s`?",
-                "`--recorder`: expected `json`, `locust`, `none` or the path of a component, found `jsn`\nhint: did you mean `json`?",
                 "variable `SQUALL_BASE_URL`: expected an absolute `http` or `https` URL, found `localhost:8080`\nhint: did you mean `http://localhost:8080`?",
                 "`--allow-host`: expected the name or address of a host, found `https://Shop.example:443/`\nhint: without scheme, port and path: `shop.example`",
-                "`--threshold`: expected the name of a metric, such as `http_req_duration` at character 1, found `http_req_durations: p(95) < 500`\nhint: such as `http_req_duration: p(95) < 500` or `http_req_failed: rate < 0.01`",
                 "the script's option `tag`: expected `NAME=VALUE`, found `team`\nhint: such as `stage=test`",
+                "`--recorder`: expected `json`, `locust`, `none` or the path of a component, found `jsn`\nhint: did you mean `json`?",
+                "`--threshold`: expected the name of a metric\n  http_req_durations: p(95) < 500\n  ^\nhint: did you mean `http_req_duration`? A metric of the script's own that is named so goes in double quotes",
                 "variable `SQUALL_VU_MEMORY`: expected a size from `64KiB` to `4GiB`, found `1KiB`\nhint: such as `64MiB`",
                 "`--log`: expected `off`, `error`, `warn`, `info`, `debug` or `trace`, found `warning`\nhint: did you mean `warn`?",
             ]
         );
-    }
-
-    #[test]
-    fn constant_vus_needs_a_duration_and_no_iterations() {
-        let mistakes = refused(&flags(&[
-            (Key::Executor, "constant-vus"),
-            (Key::Iterations, "5"),
-        ]));
-        assert_eq!(mistakes.len(), 2, "{mistakes:?}");
-        assert!(mistakes[0].starts_with("`--iterations`"), "{mistakes:?}");
-        assert!(mistakes[1].starts_with("`--executor`"), "{mistakes:?}");
-        let mistakes = refused(&flags(&[
-            (Key::Executor, "constant-vus"),
-            (Key::Duration, "5"),
-        ]));
-        assert_eq!(mistakes.len(), 1, "a wrong duration is given: {mistakes:?}");
     }
 
     #[test]
@@ -517,7 +636,7 @@ mod tests {
         let reachable = resolved(&hosts);
         assert!(reachable.warnings.is_empty(), "{:?}", reachable.warnings);
         assert_eq!(
-            reachable.plan.http.allow_hosts,
+            reachable.plan.scenarios[0].http.allow_hosts,
             Some(vec!["[::1]".to_owned(), "b.example".to_owned()])
         );
         let other = resolved(&[(Key::BaseUrl, "http://a.example"), (Key::AllowHost, "b")]);

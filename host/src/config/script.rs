@@ -47,7 +47,7 @@ impl Options {
 
     fn say_json(&mut self, key: Key, name: &str, value: &Value) {
         let expected = match (key.arity(), value) {
-            (Arity::Pairs, Value::Object(pairs)) => {
+            (Arity::Pairs(_), Value::Object(pairs)) => {
                 for (name, value) in pairs {
                     match text(value) {
                         Some(value) => self.say(key, format!("{name}={value}"), Place::Script),
@@ -56,7 +56,7 @@ impl Options {
                 }
                 return;
             }
-            (Arity::Pairs | Arity::List(_), Value::Array(items)) => {
+            (Arity::Pairs(_) | Arity::List(_), Value::Array(items)) => {
                 for item in items {
                     match text(item) {
                         Some(text) => self.say(key, text, Place::Script),
@@ -65,7 +65,7 @@ impl Options {
                 }
                 return;
             }
-            (Arity::Pairs, _) => "an object, or a list of `NAME=VALUE`",
+            (Arity::Pairs(_), _) => "an object, or a list of `NAME=VALUE`",
             (Arity::List(_), _) => "a text or a list of texts",
             (Arity::One | Arity::Switch, _) => "a text or a number",
         };

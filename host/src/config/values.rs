@@ -1,14 +1,15 @@
 //! One value at a time, from its text.
 
-use std::net::Ipv6Addr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::options::nearest;
 use crate::measure::Tag;
-use crate::plan::{Executor, RecorderSource, RecorderSpec, SinkSpec, Threshold};
-use crate::units::{parse_duration, parse_size};
+use crate::plan::threshold::ThresholdError;
+use crate::plan::{Arrivals, Executor, RecorderSource, RecorderSpec, SinkSpec, Stage, Threshold};
+use crate::units::{Rate, parse_duration, parse_rate, parse_size};
 
 /// Why a text is not the value that it should be.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub(super) struct Wrong {
     pub(super) expected: String,
     /// What to write instead.
     pub(super) hint: Option<String>,
+    /// Which character of the text is wrong, from 0, where that can be told.
+    pub(super) at: Option<usize>,
 }
 
 impl Wrong {
@@ -24,6 +27,7 @@ impl Wrong {
         Self {
             expected: expected.into(),
             hint: None,
+            at: None,
         }
     }
 
@@ -41,6 +45,62 @@ pub(super) fn vus(text: &str) -> Parsed<NonZeroU32> {
     text.parse().map_err(|_| {
         Wrong::new(format!("a whole number from 1 to {}", u32::MAX)).hint("such as `50`")
     })
+}
+
+/// A number of VUs that stages begin with or go to.
+pub(super) fn vus_or_none(text: &str) -> Parsed<u32> {
+    text.parse().map_err(|_| {
+        Wrong::new(format!("a whole number from 0 to {}", u32::MAX)).hint("such as `50`")
+    })
+}
+
+/// A rate above zero, but for one that a ramp begins with.
+pub(super) fn rate(text: &str) -> Parsed<Rate> {
+    parse_rate(text).map_err(|_| {
+        let wrong = Wrong::new("a rate with its unit");
+        match text.trim().parse::<f64>() {
+            Ok(number) if number > 0.0 => wrong.hint(format!("did you mean `{}/s`?", text.trim())),
+            _ => wrong.hint("such as `50/s`, `600/m` or `0.5/s`"),
+        }
+    })
+}
+
+/// `TIME:VUS`.
+pub(super) fn vus_stage(text: &str) -> Parsed<Stage<u32>> {
+    stage(text, "a number of VUs", |target| {
+        target.parse().map_err(|_| match parse_rate(target) {
+            Ok(rate) => format!("a rate needs a rate to start from: add `--rate {rate}`"),
+            Err(_) => "such as `30s:50`".to_owned(),
+        })
+    })
+}
+
+/// `TIME:RATE`, where the rate may go without the unit of `start`.
+pub(super) fn rate_stage(text: &str, start: Rate) -> Parsed<Stage<Rate>> {
+    stage(text, "a rate", |target| {
+        let target = parse_rate(target).or_else(|_| start.same_unit(target));
+        target.map_err(|_| "such as `30s:50/s`".to_owned())
+    })
+}
+
+fn stage<T>(text: &str, what: &str, parse: impl Fn(&str) -> Result<T, String>) -> Parsed<Stage<T>> {
+    let wrong = || Wrong::new(format!("a duration, a colon and {what}"));
+    let Some((time, target)) = text.split_once(':') else {
+        return Err(wrong().hint("such as `30s:50`: in 30 seconds to 50"));
+    };
+    let duration = duration(time.trim())
+        .map_err(|inner| wrong().hint(inner.hint.unwrap_or(inner.expected)))?;
+    let target = parse(target.trim()).map_err(|hint| wrong().hint(hint))?;
+    Ok(Stage { duration, target })
+}
+
+/// How arrivals are spread.
+pub(super) fn arrivals(text: &str) -> Parsed<Arrivals> {
+    match text {
+        "even" => Ok(Arrivals::Even),
+        "poisson" => Ok(Arrivals::Poisson),
+        _ => Err(Wrong::new("`even` or `poisson`").hint("leave it out for `even`")),
+    }
 }
 
 pub(super) fn threads(text: &str) -> Parsed<usize> {
@@ -172,6 +232,24 @@ pub(super) fn host(text: &str) -> Parsed<String> {
     }
 }
 
+/// `ADDRESS:PORT` to listen at, `localhost` being 127.0.0.1.
+pub(super) fn control(text: &str) -> Parsed<SocketAddr> {
+    let wrong = || Wrong::new("an address and a port to listen at");
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    if let Some(port) = text
+        .strip_prefix("localhost:")
+        .and_then(|port| port.parse().ok())
+    {
+        return Ok(SocketAddr::from(([127, 0, 0, 1], port)));
+    }
+    Err(match text.trim_start_matches(':').parse::<u16>() {
+        Ok(port) => wrong().hint(format!("did you mean `127.0.0.1:{port}`?")),
+        Err(_) => wrong().hint("such as `127.0.0.1:0`, where 0 is any port that is free"),
+    })
+}
+
 /// `NAME=VALUE`. The value can be empty and contain `=`.
 pub(super) fn pair(text: &str) -> Parsed<(String, String)> {
     match text.split_once('=') {
@@ -186,10 +264,39 @@ pub(super) fn tag(text: &str) -> Parsed<Tag> {
     pair(text).map(|(name, value)| (name.into(), value.into()))
 }
 
-pub(super) fn threshold(text: &str) -> Parsed<Threshold> {
-    Threshold::parse(text).map_err(|error| {
-        Wrong::new(format!("{} at character {}", error.expected, error.at + 1))
-            .hint("such as `http_req_duration: p(95) < 500` or `http_req_failed: rate < 0.01`")
+/// The name of a tag to split results by.
+pub(super) fn group_by(text: &str) -> Parsed<String> {
+    let name = text.trim();
+    let wrong = |what: &str| Err(Wrong::new("the name of a tag").hint(what));
+    let odd = |char: char| char.is_control() || matches!(char, '=' | ':' | ',' | '{' | '}' | '"');
+    match name {
+        "" => wrong("such as `part`, or `scenario`"),
+        "name" | "method" => wrong("the summary shows requests by method and name in any case"),
+        "status" | "expected_response" => {
+            wrong("the summary counts answers by status, and failures, in any case")
+        }
+        "group" => wrong("the summary shows transactions in any case; a tag has another name"),
+        "check" => wrong("the summary shows checks in any case; a tag has another name"),
+        _ => match name.find(odd) {
+            Some(at) if at > 0 && name[at..].starts_with(['=', ':']) => wrong(&format!(
+                "the name alone, for its values are found while the run goes on: `{}`",
+                name[..at].trim()
+            )),
+            Some(_) => wrong("the name alone, without any of `= : , { } \"`: such as `part`"),
+            None => Ok(name.to_owned()),
+        },
+    }
+}
+
+/// One or several thresholds, or every mistake in them.
+pub(super) fn thresholds(text: &str) -> Result<Vec<Threshold>, Vec<Wrong>> {
+    Threshold::parse_all(text).map_err(|errors| {
+        let wrong = |error: ThresholdError| Wrong {
+            expected: error.expected,
+            hint: error.hint,
+            at: Some(error.at),
+        };
+        errors.into_iter().map(wrong).collect()
     })
 }
 
@@ -245,6 +352,23 @@ pub(super) enum RecorderPart {
     Nobody,
     /// `KEY=VALUE`: an option of the recorder before it.
     Option(String, String),
+}
+
+/// `FILE[,KEY=VALUE…]`: a shape, and its options.
+pub(super) fn shape(text: &str) -> Parsed<(PathBuf, Vec<(String, String)>)> {
+    let mut parts = text.split(',').map(str::trim);
+    let path = parts
+        .next()
+        .filter(|path| !path.is_empty() && !path.contains('='));
+    let Some(path) = path else {
+        return Err(Wrong::new("the path of a component").hint("such as `./ramp.wasm,top=50`"));
+    };
+    let options = parts.map(|part| {
+        pair(part).map_err(|_| {
+            Wrong::new("`KEY=VALUE` after the path").hint("such as `./ramp.wasm,top=50`")
+        })
+    });
+    Ok((PathBuf::from(path), options.collect::<Result<_, _>>()?))
 }
 
 pub(super) fn recorder_part(text: &str) -> Parsed<RecorderPart> {

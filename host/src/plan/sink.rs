@@ -89,7 +89,7 @@ pub struct Rotation {
     /// For how long a file is written to.
     #[serde(
         skip_serializing_if = "Option::is_none",
-        serialize_with = "super::as_text_if_any"
+        serialize_with = "super::time::if_any"
     )]
     pub every: Option<Duration>,
     /// How many of the older files stay; `None` is all.

@@ -61,6 +61,23 @@ impl Feed {
         self.0.wanted.load(Ordering::Relaxed) & interests.0 != 0
     }
 
+    /// Whether to make a single measurement of this kind: whether any recorder
+    /// wants it and has room for it. If all that want it are full it counts as
+    /// dropped, and whoever measures is spared the making of it.
+    #[inline]
+    pub fn admits(&self, interest: Interests) -> bool {
+        self.wants(interest) && self.has_room(interest)
+    }
+
+    fn has_room(&self, interest: Interests) -> bool {
+        let wanting = || self.0.queues.iter().filter(|q| q.accepts(interest));
+        if wanting().any(|queue| queue.measurements.load(Ordering::Relaxed) < MEASUREMENTS) {
+            return true;
+        }
+        wanting().for_each(|queue| queue.drop_one());
+        false
+    }
+
     /// Whether any recorder wants statistics at this interval.
     pub fn wants_stats(&self, interval: Duration) -> bool {
         let mut queues = self.0.queues.iter();
@@ -189,9 +206,7 @@ impl Queue {
             && count.fetch_add(1, Ordering::Relaxed) >= limit
         {
             count.fetch_sub(1, Ordering::Relaxed);
-            self.untold.fetch_add(1, Ordering::Relaxed);
-            self.dropped.fetch_add(1, Ordering::Relaxed);
-            return;
+            return self.drop_one();
         }
         if self.untold.load(Ordering::Relaxed) > 0 {
             let dropped = self.untold.swap(0, Ordering::Relaxed);
@@ -200,6 +215,11 @@ impl Queue {
             }
         }
         self.send(event);
+    }
+
+    fn drop_one(&self) {
+        self.untold.fetch_add(1, Ordering::Relaxed);
+        self.dropped.fetch_add(1, Ordering::Relaxed);
     }
 
     fn send(&self, event: Event) {
@@ -413,6 +433,33 @@ pub(super) mod tests {
         assert_eq!(taken(&third_inbox).len(), 1);
         feed.set_interests(&second, None);
         assert!(!feed.wants_stats(own));
+    }
+
+    #[test]
+    fn what_would_be_dropped_is_not_made_and_counts_as_dropped() {
+        let (full, full_inbox) = Queue::new(INTERVAL);
+        let (other, other_inbox) = Queue::new(INTERVAL);
+        let feed = Feed::new(vec![full.clone(), other.clone()]);
+        feed.set_interests(&full, Some(Interests::CHECKS));
+        assert!(!feed.admits(Interests::REQUESTS));
+        for number in 0..MEASUREMENTS as u32 {
+            assert!(feed.admits(Interests::CHECKS));
+            feed.publish(check(number));
+        }
+        assert!(!feed.admits(Interests::CHECKS));
+        assert_eq!((full.dropped(), other.dropped()), (1, 0));
+        // One that has room gets it, and the other one is told of the gap.
+        feed.set_interests(&other, Some(Interests::CHECKS));
+        assert!(feed.admits(Interests::CHECKS));
+        feed.publish(check(0));
+        assert_eq!((full.dropped(), other.dropped()), (2, 0));
+        assert_eq!(taken(&other_inbox).len(), 1);
+        feed.publish(event(EventKind::RunStarted));
+        let events = taken(&full_inbox);
+        assert!(matches!(
+            events[MEASUREMENTS].kind,
+            EventKind::EventsDropped(2)
+        ));
     }
 
     #[test]

@@ -40,111 +40,112 @@ struct Scan<'a> {
     breaks: bool,
 }
 
-/// How many of eight bytes come before the first that ends what is plain in a
-/// string, or all eight.
-fn plain(bytes: [u8; 8]) -> usize {
-    const ONES: u64 = u64::from_le_bytes([1; 8]);
-    let word = u64::from_le_bytes(bytes);
-    // Subtracting from each byte sets the highest bit of the first one that is
-    // less, and may set it in later ones.
-    let less = |word: u64, than: u8| word.wrapping_sub(ONES * u64::from(than)) & !word;
-    let equal = |byte: u8| less(word ^ (ONES * u64::from(byte)), 1);
-    let special = (less(word, b' ') | equal(b'"') | equal(b'\\')) & (ONES << 7);
-    special.trailing_zeros() as usize / 8
-}
-
 impl Scan<'_> {
-    /// An object with all that is in it.
+    /// An object with all that is in it. Inlined with all that it calls, so that
+    /// the place it is at stays in a register.
+    #[inline(always)]
     fn object(&mut self) -> Option<()> {
-        self.take(b'{')?;
+        if self.next()? != b'{' {
+            return None;
+        }
         // The containers around this place, innermost last: a bit each, set for
         // an object.
         let mut around: u128 = 1;
         let mut depth = 1;
-        // Whether a member or an element was just read, or none stood there.
-        let mut follows = false;
-        while depth > 0 {
-            let in_object = around & 1 == 1;
-            self.space();
-            match (self.next()?, in_object) {
-                (b'}', true) | (b']', false) => {
-                    (around, depth, follows) = (around >> 1, depth - 1, true);
-                    continue;
-                }
-                (b',', _) if follows => {
-                    self.space();
-                    if matches!(self.peek()?, b'}' | b']') {
+        let mut in_object = true;
+        // Whether this place is behind an opening bracket, or behind a comma.
+        let mut is_first = true;
+        loop {
+            let mut byte = self.token()?;
+            let is_empty = is_first && byte == if in_object { b'}' } else { b']' };
+            if is_empty {
+                self.at -= 1;
+            } else {
+                if in_object {
+                    if byte != b'"' {
                         return None;
                     }
+                    self.string()?;
+                    if self.token()? != b':' {
+                        return None;
+                    }
+                    byte = self.token()?;
                 }
-                _ if follows => return None,
-                _ => self.at -= 1,
+                match byte {
+                    b'"' => self.string()?,
+                    b'{' | b'[' => {
+                        if depth == DEPTH {
+                            return None;
+                        }
+                        in_object = byte == b'{';
+                        around = around << 1 | u128::from(in_object);
+                        (depth, is_first) = (depth + 1, true);
+                        continue;
+                    }
+                    b't' => self.word(b"rue")?,
+                    b'f' => self.word(b"alse")?,
+                    b'n' => self.word(b"ull")?,
+                    b'-' => {
+                        let digit = self.next()?;
+                        self.number(digit)?;
+                    }
+                    digit => self.number(digit)?,
+                }
             }
-            if in_object {
-                self.take(b'"')?;
-                self.string()?;
-                self.space();
-                self.take(b':')?;
-                self.space();
+            loop {
+                match (self.token()?, in_object) {
+                    (b',', _) => break,
+                    (b'}', true) | (b']', false) => {
+                        (around, depth) = (around >> 1, depth - 1);
+                        in_object = around & 1 == 1;
+                    }
+                    _ => return None,
+                }
+                if depth == 0 {
+                    return Some(());
+                }
             }
-            follows = true;
+            is_first = false;
+        }
+    }
+
+    /// The rest of a string, behind its first quotation mark.
+    #[inline(always)]
+    fn string(&mut self) -> Option<()> {
+        loop {
+            while let Some(chunk) = self.bytes.get(self.at..).and_then(<[u8]>::first_chunk) {
+                let plain = plain(chunk);
+                self.at += plain;
+                if plain < CHUNK {
+                    break;
+                }
+            }
             match self.next()? {
-                b'"' => self.string()?,
-                opening @ (b'{' | b'[') => {
-                    if depth == DEPTH {
-                        return None;
-                    }
-                    around = around << 1 | u128::from(opening == b'{');
-                    (depth, follows) = (depth + 1, false);
-                }
-                b't' => self.word(b"rue")?,
-                b'f' => self.word(b"alse")?,
-                b'n' => self.word(b"ull")?,
-                b'-' => {
-                    let digit = self.next()?;
-                    self.number(digit)?;
-                }
-                digit => self.number(digit)?,
+                b'"' => return Some(()),
+                b'\\' => self.escape()?,
+                ..b' ' => return None,
+                _ => {}
             }
+        }
+    }
+
+    /// The rest of an escape sequence.
+    #[inline(always)]
+    fn escape(&mut self) -> Option<()> {
+        match self.next()? {
+            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => {}
+            b'u' => {
+                for _ in 0..4 {
+                    self.next().filter(u8::is_ascii_hexdigit)?;
+                }
+            }
+            _ => return None,
         }
         Some(())
     }
 
-    /// The rest of a string, behind its first quotation mark.
-    fn string(&mut self) -> Option<()> {
-        loop {
-            let byte = loop {
-                let rest = &self.bytes[self.at..];
-                let Some(eight) = rest.first_chunk() else {
-                    let is_special = |byte: &u8| *byte < b' ' || matches!(byte, b'"' | b'\\');
-                    let at = rest.iter().position(is_special)?;
-                    self.at += at + 1;
-                    break rest[at];
-                };
-                let at = plain(*eight);
-                if at < eight.len() {
-                    self.at += at + 1;
-                    break eight[at];
-                }
-                self.at += eight.len();
-            };
-            match byte {
-                b'"' => return Some(()),
-                b'\\' => match self.next()? {
-                    b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => {}
-                    b'u' => {
-                        for _ in 0..4 {
-                            self.next().filter(u8::is_ascii_hexdigit)?;
-                        }
-                    }
-                    _ => return None,
-                },
-                _ => return None,
-            }
-        }
-    }
-
     /// The rest of a number, from its first digit on.
+    #[inline(always)]
     fn number(&mut self, digit: u8) -> Option<()> {
         match digit {
             b'0' => {}
@@ -167,36 +168,64 @@ impl Scan<'_> {
         Some(())
     }
 
+    #[inline(always)]
     fn digits(&mut self) {
         while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
             self.at += 1;
         }
     }
 
+    #[inline(always)]
     fn word(&mut self, rest: &[u8]) -> Option<()> {
-        rest.iter().try_for_each(|byte| self.take(*byte))
+        let found = self.bytes.get(self.at..)?.starts_with(rest);
+        self.at += rest.len();
+        found.then_some(())
     }
 
-    fn space(&mut self) {
-        while let Some(byte @ (b' ' | b'\n' | b'\r' | b'\t')) = self.peek() {
-            self.breaks |= matches!(byte, b'\n' | b'\r');
-            self.at += 1;
+    /// The next byte that is no space between tokens.
+    #[inline(always)]
+    fn token(&mut self) -> Option<u8> {
+        loop {
+            match self.next()? {
+                b' ' | b'\t' => {}
+                b'\n' | b'\r' => self.breaks = true,
+                byte => return Some(byte),
+            }
         }
     }
 
-    fn take(&mut self, wanted: u8) -> Option<()> {
-        self.next().filter(|byte| *byte == wanted).map(|_| ())
-    }
-
+    #[inline(always)]
     fn next(&mut self) -> Option<u8> {
         let byte = self.peek()?;
         self.at += 1;
         Some(byte)
     }
 
+    #[inline(always)]
     fn peek(&self) -> Option<u8> {
         self.bytes.get(self.at).copied()
     }
+}
+
+/// How many bytes of a string are looked at together.
+const CHUNK: usize = 8;
+
+/// How many bytes come before the first that ends what is plain in a string, or
+/// all.
+#[inline(always)]
+fn plain(bytes: &[u8; CHUNK]) -> usize {
+    const ONES: u64 = u64::from_le_bytes([1; CHUNK]);
+    const HIGHEST: u64 = ONES << 7;
+    let all = |byte: u8| ONES * u64::from(byte);
+    let word = u64::from_le_bytes(*bytes);
+    // Subtracting from each byte sets the highest bit of the first one that is
+    // less, and may set it in later ones, which is why only the first counts. A
+    // byte that had it set before is none of those that are looked for.
+    let control = word.wrapping_sub(all(b' '));
+    let quote = (word ^ all(b'"')).wrapping_sub(ONES);
+    let backslash = (word ^ all(b'\\')).wrapping_sub(ONES);
+    let special = (control | quote | backslash) & !word & HIGHEST;
+    special.trailing_zeros() as usize / 8
 }
 
 #[cfg(test)]

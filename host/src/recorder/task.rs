@@ -16,6 +16,7 @@
 //! A failure is told when it happens, unless it is the last one over again, and
 //! at the end.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::thread;
@@ -25,11 +26,12 @@ use super::feed::{Class, Inbox, Next, Queue, class, gap_before};
 use super::{Feed, Recorder, RecorderError, RecorderOutcome, RunInfo, Setup, entry};
 use crate::error::{Error, Problem};
 use crate::event::{Event, EventKind};
-use crate::sink::{Ledger, Sink};
+use crate::sink::{Ledger, Sink, Stopped};
 use crate::units::Pretty;
 
-/// How many events a recorder gets at once.
-pub(super) const BATCH: usize = 512;
+/// How many events a recorder gets at once: as many as stay, with the lines made
+/// of them, in a core's cache.
+pub(super) const BATCH: usize = 128;
 
 /// How long a recorder that has caught up waits before it takes the next single
 /// measurements, so that not each of them wakes its thread.
@@ -388,9 +390,13 @@ impl Worker {
 
     /// Checks entries and writes those that are valid.
     fn write(&mut self, entries: &[String]) -> Result<(), LeftOut> {
+        let check = match self.recorder.is_proven() {
+            true => entry::check_proven,
+            false => entry::check,
+        };
         let mut lines = Vec::with_capacity(entries.len());
         for text in entries {
-            match entry::check(text) {
+            match check(text) {
                 Ok(line) => lines.push(line),
                 Err(reason) => {
                     if self.tally.invalid.fetch_add(1, Ordering::Relaxed) == 0 {
@@ -412,20 +418,31 @@ impl Worker {
         self.tally
             .valid
             .fetch_add(lines.len() as u64, Ordering::Relaxed);
-        for line in &lines {
+        let at_once = self.sink.at_once();
+        let mut rest = &lines[..];
+        while !rest.is_empty() {
             if self.is_abandoned() {
                 return Err(LeftOut);
             }
-            if let Err(error) = self.sink.write_line(line) {
-                tracing::warn!(
-                    recorder = self.name, %error,
-                    "log entries cannot be written; their recorder is left out of the rest of the run",
-                );
-                self.tally
-                    .fail(format!("its log entries cannot be written: {error}"));
-                return Err(LeftOut);
+            let (group, after) = rest.split_at(group(rest, at_once));
+            rest = after;
+            let taken = |lines: usize| {
+                let lines = lines as u64;
+                self.tally.written.fetch_add(lines, Ordering::Relaxed);
+            };
+            match self.sink.write_lines(group) {
+                Ok(()) => taken(group.len()),
+                Err(Stopped { written, error }) => {
+                    taken(written);
+                    tracing::warn!(
+                        recorder = self.name, %error,
+                        "log entries cannot be written; their recorder is left out of the rest of the run",
+                    );
+                    self.tally
+                        .fail(format!("its log entries cannot be written: {error}"));
+                    return Err(LeftOut);
+                }
             }
-            self.tally.written.fetch_add(1, Ordering::Relaxed);
         }
         Ok(())
     }
@@ -437,6 +454,18 @@ impl Worker {
     fn is_abandoned(&self) -> bool {
         self.tally.abandoned.load(Ordering::Relaxed)
     }
+}
+
+/// How many of the first lines take no more than so many bytes with their line
+/// breaks: one at least.
+fn group(lines: &[Cow<'_, str>], bytes: usize) -> usize {
+    let mut room = bytes;
+    let fits = |line: &&Cow<'_, str>| {
+        let left = room.checked_sub(line.len() + 1);
+        room = left.unwrap_or(room);
+        left.is_some()
+    };
+    lines.iter().take_while(fits).count().max(1)
 }
 
 /// How many events there are, but for those that tell of others.

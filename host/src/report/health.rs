@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::text::{count, counted, number, percent, time};
 use crate::error::ExitCode;
 use crate::event::StopReason;
+use crate::measure::DropReason;
 use crate::recorder::RecorderOutcome;
 use crate::run::{Health, Outcome};
 
@@ -105,14 +106,16 @@ fn figure_doubts(outcome: &Outcome) -> Vec<String> {
         ));
     }
     // Of a run that was ended early nobody expects the whole plan, nor of a
-    // script that could not start.
-    if iterations.dropped > 0
+    // script that could not start, nor more than there are rows of data.
+    let without_row = iterations.dropped_because.because(DropReason::NoRow);
+    let dropped = iterations.dropped - without_row;
+    if dropped > 0
         && outcome.summary.reason == StopReason::Completed
         && outcome.exit_code != ExitCode::ScriptFailed
     {
         doubts.push(format!(
             "{} never started: less was sent than planned; use more VUs or more time",
-            counted(iterations.dropped, "iteration", "iterations")
+            counted(dropped, "iteration", "iterations")
         ));
     }
     if !stats.complete {
@@ -207,7 +210,7 @@ pub(super) fn uses(outcome: &Outcome) -> Vec<String> {
     }
     // Where a VU starts its next iteration when the last one ends, there is none.
     let lag = &outcome.summary.stats.total.iterations.lag;
-    if lag.max > 0.0 {
+    if lag.count > 0 {
         uses.push(format!("iteration lag p95 {}", time(lag.quantiles[1])));
     }
     if health.open_files_max > 0 {

@@ -13,13 +13,15 @@ use serde_json::{Map, Value, json};
 
 use super::health::doubts;
 use crate::error::{Error, Problem};
-use crate::event::StopReason;
-use crate::run::Outcome;
+use crate::event::{Load, LoadChangeKind, StopReason};
+use crate::run::{Outcome, WorkerOutcome};
 use crate::stats::Distribution;
-use crate::stats::window::{IterationStats, MetricStats, RequestStats, Window};
+use crate::stats::window::{
+    GroupStats, IterationStats, MetricStats, RequestStats, ValueStats, Window,
+};
 
 /// The version of the schema.
-pub const SCHEMA_VERSION: &str = "1.0";
+pub const SCHEMA_VERSION: &str = "1.3";
 
 /// Makes sure that the summary can be written before the run that it is of.
 ///
@@ -100,13 +102,17 @@ pub fn summary(outcome: &Outcome) -> Value {
         "reason": reason(outcome),
         "duration_ms": millis(total.duration.as_secs_f64() * 1e3),
         "all": requests(&total.all),
+        "duration_histogram": outcome.duration_histogram.buckets().collect::<Vec<_>>(),
         "requests": total.requests.iter().map(requests).collect::<Vec<_>>(),
         "transactions": transactions(total),
         "failures": failures(total),
         "checks": checks(total),
         "metrics": total.metrics.iter().map(metric).collect::<Vec<_>>(),
         "iterations": iterations(&total.iterations),
+        "groups": total.groups.iter().map(group).collect::<Vec<_>>(),
         "thresholds": thresholds(outcome),
+        "load_changes": load_changes(outcome),
+        "workers": outcome.workers.iter().map(worker).collect::<Vec<_>>(),
         "health": {
             "cpu_mean_percent": known(health.cpu_mean_percent),
             "cpu_max_percent": known(health.cpu_max_percent),
@@ -123,13 +129,56 @@ pub fn summary(outcome: &Outcome) -> Value {
         },
         "telemetry": telemetry(outcome),
         "warnings": outcome.warnings,
+        "shape": shape(outcome),
     })
+}
+
+/// What the shape found out; null if there was none.
+fn shape(outcome: &Outcome) -> Value {
+    let Some(shape) = &outcome.shape else {
+        return Value::Null;
+    };
+    let findings = shape.report.findings.iter();
+    let report: Map<_, _> = findings
+        .map(|(name, finding)| (name.clone(), json!(finding)))
+        .collect();
+    json!({
+        "name": &*shape.report.shape,
+        "report": report,
+        "failure": shape.report.failure,
+    })
+}
+
+/// How people changed the load while the run was going on.
+fn load_changes(outcome: &Outcome) -> Vec<Value> {
+    let load = |load| match load {
+        Load::Vus(vus) => json!({ "vus": vus }),
+        Load::Rate(per_s) => json!({ "rate_per_s": per_s }),
+    };
+    let changes = outcome.load_changes.iter();
+    changes
+        .map(|(elapsed, change)| {
+            json!({
+                "elapsed_ms": millis(elapsed.as_secs_f64() * 1e3),
+                "scenario": &*change.scenario,
+                "action": match change.kind {
+                    LoadChangeKind::Target => "target",
+                    LoadChangeKind::Paused => "paused",
+                    LoadChangeKind::Resumed => "resumed",
+                },
+                "from": load(change.from),
+                "to": load(change.to),
+                "by": change.by.to_string(),
+            })
+        })
+        .collect()
 }
 
 fn reason(outcome: &Outcome) -> Value {
     let (kind, detail) = match &outcome.summary.reason {
         StopReason::Completed => ("completed", None),
         StopReason::Interrupted => ("interrupted", None),
+        StopReason::Threshold(detail) => ("threshold", Some(&**detail)),
         StopReason::Aborted(detail) => ("aborted", Some(&**detail)),
         StopReason::Other(detail) => ("other", Some(&**detail)),
     };
@@ -140,6 +189,31 @@ fn reason(outcome: &Outcome) -> Value {
         Some(detail) => json!({ "kind": kind, "detail": detail }),
         None => json!({ "kind": kind }),
     }
+}
+
+fn worker(worker: &WorkerOutcome) -> Value {
+    let share = worker.share.map(<(u32, u32)>::from);
+    let health = worker.health.as_ref();
+    let known = health.filter(|health| health.cpu_is_known);
+    let lost = worker.lost.as_ref();
+    json!({
+        "name": worker.name,
+        "share": share.map(|(index, of)| json!({ "index": index, "of": of })),
+        "requests": worker.requests,
+        "iterations": worker.iterations,
+        "clock_offset_ms": worker.clock.map(|clock| clock.offset_ms),
+        "clock_error_ms": worker.clock.map(|clock| clock.error_ms),
+        "cpu_mean_percent": known.map(|health| health.cpu_mean_percent),
+        "cpu_max_percent": known.map(|health| health.cpu_max_percent),
+        "memory_max_bytes": health.map(|health| health.memory_max_bytes),
+        "scheduler_lag_max_ms": health.map(|it| it.scheduler_lag_max.as_secs_f64() * 1e3),
+        "returns": worker.returns,
+        "lost": lost.map(|(after, why)| json!({
+            "after_ms": millis(after.as_secs_f64() * 1e3),
+            "reason": why,
+        })),
+        "duration_histogram": worker.duration_histogram.buckets().collect::<Vec<_>>(),
+    })
 }
 
 fn requests(row: &RequestStats) -> Value {
@@ -156,6 +230,7 @@ fn requests(row: &RequestStats) -> Value {
         "requests_per_s": row.requests_per_s,
         "failures_per_s": row.failures_per_s,
         "duration": times(&row.duration),
+        "from_due": times(&row.from_due),
         "phases": {
             "connecting": times(&row.connecting),
             "tls": times(&row.tls),
@@ -228,8 +303,34 @@ fn iterations(row: &IterationStats) -> Value {
         "failed": row.failed,
         "interrupted": row.interrupted,
         "dropped": row.dropped,
+        "dropped_because": row.dropped_because,
         "duration": times(&row.duration),
         "lag": times(&row.lag),
+    })
+}
+
+/// Requests by the value of a tag; iterations too, if it is the scenario.
+fn group(group: &GroupStats) -> Value {
+    let row = |row: &ValueStats| {
+        let mut value = json!({
+            "value": &*row.value,
+            "requests": row.requests,
+            "failures": row.failures,
+            "requests_per_s": row.requests_per_s,
+            "failures_per_s": row.failures_per_s,
+            "duration": times(&row.duration),
+            "from_due": times(&row.from_due),
+            "sent_bytes": row.sent_bytes,
+            "received_bytes": row.received_bytes,
+        });
+        if let Some(row) = &row.iterations {
+            value["iterations"] = iterations(row);
+        }
+        value
+    };
+    json!({
+        "tag": &*group.tag,
+        "values": group.values.iter().map(row).collect::<Vec<_>>(),
     })
 }
 
@@ -239,6 +340,7 @@ fn thresholds(outcome: &Outcome) -> Vec<Value> {
             "expression": row.expression,
             "passed": row.passed,
             "value": row.value,
+            "note": row.note,
         })
     };
     outcome.summary.thresholds.iter().map(value).collect()
@@ -321,21 +423,26 @@ mod tests {
             [
                 "all",
                 "checks",
+                "duration_histogram",
                 "duration_ms",
                 "exit_code",
                 "failures",
+                "groups",
                 "health",
                 "iterations",
+                "load_changes",
                 "metrics",
                 "passed",
                 "reason",
                 "requests",
                 "run",
                 "schema_version",
+                "shape",
                 "telemetry",
                 "thresholds",
                 "transactions",
                 "warnings",
+                "workers",
             ]
         );
         assert_eq!(
@@ -344,6 +451,7 @@ mod tests {
                 "duration",
                 "failures",
                 "failures_per_s",
+                "from_due",
                 "method",
                 "name",
                 "phases",
@@ -367,6 +475,11 @@ mod tests {
         ];
         assert_eq!(keys(&summary["all"]["duration"]), times);
         assert_eq!(keys(&summary["iterations"]["lag"]), times);
+        assert_eq!(keys(&summary["all"]["from_due"]), times);
+        assert_eq!(
+            keys(&summary["iterations"]["dropped_because"]),
+            ["no_free_vu", "no_row", "run_ended", "vu_failed"]
+        );
         assert_eq!(
             keys(&summary["requests"][0]["phases"]),
             ["connecting", "receiving", "tls", "waiting"]
@@ -417,6 +530,47 @@ mod tests {
             json!({ "kind": "aborted", "detail": "the shop is on fire" })
         );
         assert_eq!(aborted["health"]["trusted"], false);
+    }
+
+    #[test]
+    fn groups_are_written_with_the_iterations_of_scenarios() {
+        let summary = summary(&made_up::mix());
+        let [scenarios, parts] = &summary["groups"].as_array().expect("a list")[..] else {
+            panic!("{}", summary["groups"]);
+        };
+        assert_eq!(
+            (&scenarios["tag"], &parts["tag"]),
+            (&"scenario".into(), &"part".into())
+        );
+        let of = |group: &Value, key: &str| -> Vec<Value> {
+            let rows = group["values"].as_array().expect("a list");
+            rows.iter().map(|row| row[key].clone()).collect()
+        };
+        assert_eq!(of(scenarios, "value"), ["browse", "buy", "late"]);
+        assert_eq!(of(scenarios, "requests"), [960, 240, 0]);
+        let last = &of(parts, "value")[5..];
+        assert_eq!(last, ["(none)", "(other)"]);
+        let sum: u64 = of(parts, "requests").iter().filter_map(Value::as_u64).sum();
+        assert_eq!(summary["all"]["requests"], sum);
+        let common = [
+            "duration",
+            "failures",
+            "failures_per_s",
+            "from_due",
+            "received_bytes",
+            "requests",
+            "requests_per_s",
+            "sent_bytes",
+            "value",
+        ];
+        assert_eq!(keys(&parts["values"][0]), common);
+        let buy = &scenarios["values"][1];
+        let mut with_iterations = common.to_vec();
+        with_iterations.insert(4, "iterations");
+        assert_eq!(keys(buy), with_iterations);
+        assert_eq!(keys(&buy["iterations"]), keys(&summary["iterations"]));
+        assert_eq!(buy["iterations"]["dropped"], 42);
+        assert_eq!(buy["iterations"]["dropped_because"]["run_ended"], 2);
     }
 
     #[test]

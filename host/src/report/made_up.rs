@@ -7,11 +7,12 @@ use std::time::Duration;
 use crate::config::{Key, Options, Place, Surroundings, resolve};
 use crate::error::ExitCode;
 use crate::event::{DataQuality, RunSummary, Stats, StopReason};
-use crate::measure::{IterationEnd, MetricKind, Phases, RequestSample, ScriptError};
-use crate::plan::{Plan, ScriptSource};
+use crate::measure::{DropReason, IterationEnd, MetricKind, Phases, RequestSample, ScriptError};
+use crate::plan::{Plan, Scenario, ScriptSource};
 use crate::recorder::RecorderOutcome;
 use crate::run::{Health, Outcome};
-use crate::stats::{Names, Shard, Snapshot, thresholds};
+use crate::stats::tracking::SCENARIO;
+use crate::stats::{Marks, Names, Shard, Snapshot, Tracking, thresholds};
 
 /// 2026-11-23 03:41:05.250 UTC.
 const STARTED_MS: f64 = 1_795_405_265_250.0;
@@ -43,7 +44,9 @@ fn plan(script: &str, options: &[(Key, &str)]) -> Plan {
     }
     let around = Surroundings {
         stdout_is_terminal: false,
+        has_keys: false,
         cores: 2,
+        vus_room: 10_000,
         cache_home: None,
     };
     resolve(ScriptSource::File(script.into()), &given, &around)
@@ -97,6 +100,9 @@ fn outcome(plan: Plan, total: &Snapshot, duration: Duration, exit_code: ExitCode
             failure: None,
         }],
         warnings: Vec::new(),
+        load_changes: Vec::new(),
+        shape: None,
+        workers: Vec::new(),
         abort_detail: None,
     }
 }
@@ -141,6 +147,7 @@ pub(super) fn shop() -> Outcome {
             shard.request(
                 id,
                 &RequestSample {
+                    from_due: None,
                     duration,
                     phases: Phases {
                         connecting: opens.then(|| noise.time(0.4)),
@@ -157,6 +164,7 @@ pub(super) fn shop() -> Outcome {
                     sent_bytes: 182,
                     received_bytes: 4_096,
                 },
+                Marks::NONE,
             );
             if refused {
                 let refused = "connection refused: nothing listens on 127.0.0.1:8080";
@@ -169,31 +177,38 @@ pub(super) fn shop() -> Outcome {
     for number in 0..400 {
         let failure = (number % 9 == 4).then_some("the order was not taken");
         let at = STARTED_MS + 2_000.0 + f64::from(number) * 140.0;
-        shard.transaction("checkout", noise.time(345.0), failure, at);
+        shard.transaction("checkout", noise.time(345.0), failure, Marks::NONE, at);
     }
     for number in 0..2_500 {
-        shard.check("the front page is there", true);
-        shard.check("the item has a price", number % 2_000 != 1_999);
+        shard.check("the front page is there", true, Marks::NONE);
+        shard.check("the item has a price", number % 2_000 != 1_999, Marks::NONE);
         if number < 400 {
-            shard.check("the order is confirmed", number % 9 != 4);
+            shard.check("the order is confirmed", number % 9 != 4, Marks::NONE);
         }
         let end = match number {
             777 | 1_888 => IterationEnd::Failed,
             2_490.. => IterationEnd::Interrupted,
             _ => IterationEnd::Passed,
         };
-        shard.iteration(end, noise.time(1_150.0), noise.time(0.02));
+        shard.iteration(end, noise.time(1_150.0), None, Marks::NONE);
     }
     for number in 0..400 {
         let at = f64::from(number);
         let recorded = [
-            shard.metric("revenue", MetricKind::Counter, 9.5, at),
-            shard.metric("basket_size", MetricKind::Trend, f64::from(number % 7), at),
-            shard.metric("stock_left", MetricKind::Gauge, 612.0 - at, at),
+            shard.metric("revenue", MetricKind::Counter, 9.5, Marks::NONE, at),
+            shard.metric(
+                "basket_size",
+                MetricKind::Trend,
+                f64::from(number % 7),
+                Marks::NONE,
+                at,
+            ),
+            shard.metric("stock_left", MetricKind::Gauge, 612.0 - at, Marks::NONE, at),
             shard.metric(
                 "used_coupon",
                 MetricKind::Rate,
                 f64::from(number % 4 / 3),
+                Marks::NONE,
                 at,
             ),
         ];
@@ -217,6 +232,76 @@ pub(super) fn shop() -> Outcome {
         Duration::from_millis(60_214),
         ExitCode::ThresholdFailed,
     )
+}
+
+/// Two scenarios of an open model, split by a tag of which some requests have
+/// none and some one beyond the limit.
+pub(super) fn mix() -> Outcome {
+    let mut plan = plan(
+        "mix.wasm",
+        &[
+            (Key::Rate, "50/s"),
+            (Key::Duration, "20s"),
+            (Key::Seed, "3"),
+            (Key::TestPlan, "mix"),
+            (Key::Names, "5"),
+            (Key::GroupBy, "scenario"),
+            (Key::GroupBy, "part"),
+        ],
+    );
+    let like = plan.scenarios[0].clone();
+    let scenario = |name: &str| Scenario {
+        name: name.into(),
+        ..like.clone()
+    };
+    plan.scenarios = ["browse", "buy", "late"].map(scenario).into();
+    let tracking = Arc::new(Tracking::of(&plan));
+    let mut noise = Noise(5);
+    let mut shard = Shard::new(Names::tracking(5, tracking.clone()));
+    let mut total = Snapshot {
+        groups: tracking.grouping().tables(),
+        ..Snapshot::default()
+    };
+    let parts = [
+        "catalogue",
+        "search",
+        "a part that somebody gave a very long name",
+        "",
+        "cart",
+        "pay",
+        "ship",
+    ];
+    for number in 0..1_200_usize {
+        let buys = number % 5 == 0;
+        let scenario = shard.marks([(SCENARIO, if buys { "buy" } else { "browse" })]);
+        let part = parts.get(number % 9).map(|part| ("part", *part));
+        let marks = shard.marks(part).over(scenario);
+        let id = shard.request_id("GET", if buys { "/buy" } else { "/" });
+        let duration = noise.time(if buys { 35.0 } else { 4.0 });
+        let lag = noise.time(0.03);
+        let failed = buys && number % 4 == 0;
+        let sample = RequestSample {
+            duration,
+            from_due: Some(duration + lag),
+            status: if failed { 500 } else { 200 },
+            failed,
+            sent_bytes: 100,
+            received_bytes: 1_000,
+            ..RequestSample::default()
+        };
+        shard.request(id, &sample, marks);
+        let end = match number {
+            1_190.. => IterationEnd::Interrupted,
+            _ if failed => IterationEnd::Failed,
+            _ => IterationEnd::Passed,
+        };
+        shard.iteration(end, duration, Some(lag), scenario);
+    }
+    let buy = shard.marks([(SCENARIO, "buy")]);
+    shard.dropped_iterations(40, DropReason::NoFreeVu, buy);
+    shard.dropped_iterations(2, DropReason::RunEnded, buy);
+    total.merge(&shard.take());
+    outcome(plan, &total, Duration::from_secs(20), ExitCode::Passed)
 }
 
 /// The first run of a beginner: one endpoint, nothing wrong.
@@ -249,9 +334,10 @@ pub(super) fn hello() -> Outcome {
                 received_bytes: 320,
                 ..RequestSample::default()
             },
+            Marks::NONE,
         );
-        shard.check("the front page is there", true);
-        shard.iteration(IterationEnd::Passed, duration, Duration::from_micros(12));
+        shard.check("the front page is there", true, Marks::NONE);
+        shard.iteration(IterationEnd::Passed, duration, None, Marks::NONE);
     }
     let total = shard.take();
     outcome(plan, &total, Duration::from_millis(38), ExitCode::Passed)
@@ -284,6 +370,7 @@ pub(super) fn trouble() -> Outcome {
                     failed: true,
                     ..RequestSample::default()
                 },
+                Marks::NONE,
             );
             let message = format!("\x1b[31mconnection {} reset by peer\n", number % 3);
             shard.request_failure(id, &message, STARTED_MS + f64::from(number));
@@ -291,9 +378,14 @@ pub(super) fn trouble() -> Outcome {
     }
     for _ in 0..1_000 {
         let lag = noise.time(40.0);
-        shard.iteration(IterationEnd::Failed, noise.time(9_000.0), lag);
+        shard.iteration(
+            IterationEnd::Failed,
+            noise.time(9_000.0),
+            Some(lag),
+            Marks::NONE,
+        );
     }
-    shard.dropped_iterations(12_345);
+    shard.dropped_iterations(12_345, DropReason::NoFreeVu, Marks::NONE);
     let total = shard.take();
     let mut outcome = outcome(plan, &total, Duration::from_secs(431), ExitCode::Aborted);
     outcome.summary.reason = StopReason::Aborted("the shop is on fire".into());

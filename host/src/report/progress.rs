@@ -37,7 +37,23 @@ pub fn line(live: &Live, columns: usize, palette: Palette) -> String {
         let text = format!("{}/{} iterations", count(live.iterations), count(planned));
         fields.insert(1, Field::plain(Want::Iterations, text));
     }
-    for unwanted in [Want::Iterations, Want::Vus, Want::P95] {
+    if let Some(rate) = live.rate_planned {
+        fields.push(Field::plain(Want::Rate, format!("{}/s due", number(rate))));
+    }
+    if live.iterations_dropped > 0 {
+        fields.push(Field {
+            want: Want::Dropped,
+            style: palette.bad,
+            text: dropped(live),
+        });
+    }
+    for unwanted in [
+        Want::Rate,
+        Want::Iterations,
+        Want::Vus,
+        Want::P95,
+        Want::Dropped,
+    ] {
         if total(&fields) > columns {
             fields.retain(|field| field.want != unwanted);
         }
@@ -83,7 +99,13 @@ pub fn plain(live: &Live) -> String {
         counted(live.requests, "request", "requests"),
         number(live.requests_per_s)
     ));
+    if let Some(rate) = live.rate_planned {
+        fields.push(format!("{}/s due", number(rate)));
+    }
     fields.push(failures(live));
+    if live.iterations_dropped > 0 {
+        fields.push(dropped(live));
+    }
     if live.requests > 0 {
         fields.push(format!("p95 {}", time(live.p95_ms)));
     }
@@ -99,6 +121,8 @@ enum Want {
     Iterations,
     Vus,
     P95,
+    Rate,
+    Dropped,
 }
 
 struct Field {
@@ -130,7 +154,7 @@ fn clock(live: &Live) -> String {
 }
 
 /// `01:05`, or `1:01:05`.
-fn minutes(duration: Duration) -> String {
+pub(super) fn minutes(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     match hours {
@@ -140,6 +164,10 @@ fn minutes(duration: Duration) -> String {
 }
 
 fn vus(live: &Live) -> String {
+    // Of an open model there are as many as it takes.
+    if live.rate_planned.is_some() {
+        return counted(u64::from(live.vus), "VU", "VUs");
+    }
     let of = counted(u64::from(live.vus_planned), "VU", "VUs");
     if live.vus == live.vus_planned {
         of
@@ -159,9 +187,14 @@ fn failures(live: &Live) -> String {
     }
 }
 
+fn dropped(live: &Live) -> String {
+    format!("{} dropped", count(live.iterations_dropped))
+}
+
 fn state(live: &Live) -> Option<&'static str> {
     match live.phase {
         Phase::Starting => Some("starting"),
+        Phase::Running if live.paused => Some("paused"),
         Phase::Running => None,
         Phase::Stopping => Some("stopping"),
         Phase::Finishing => Some("finishing"),
@@ -191,10 +224,13 @@ mod tests {
             phase: Phase::Running,
             elapsed: Duration::from_millis(15_300),
             vus: 50,
+            paused: false,
             vus_planned: 50,
+            rate_planned: None,
             planned: Some(Duration::from_secs(60)),
             iterations: 2_048,
             iterations_planned: None,
+            iterations_dropped: 0,
             requests: 12_345,
             requests_per_s: 1_234.5,
             failures: 26,
@@ -235,6 +271,17 @@ mod tests {
             plain(&live),
             "00:15/01:00  stopping  12/50 VUs  12,345 requests, 1,235/s  26 failed (0.21 %)  p95 312 ms"
         );
+    }
+
+    #[test]
+    fn a_pause_is_told() {
+        let live = Live {
+            paused: true,
+            vus: 3,
+            ..running()
+        };
+        assert!(line(&live, 100, Palette::PLAIN).contains("paused  3/50 VUs"));
+        assert!(plain(&live).contains("  paused  3/50 VUs  "));
     }
 
     #[test]

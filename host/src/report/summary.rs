@@ -5,6 +5,7 @@
 //! last the details. No line is wider than asked for.
 
 use super::health::{About, doubts, uses};
+use super::progress::minutes;
 use super::table::{Row, Table};
 use super::text::{
     clean, count, counted, date_and_time, number, percent, percent_of, shorten_end, shorten_middle,
@@ -12,13 +13,16 @@ use super::text::{
 };
 use super::{Palette, paint, shape};
 use crate::error::ExitCode;
-use crate::event::StopReason;
-use crate::measure::{FailureOrigin, MetricKind};
+use crate::event::{Finding, StopReason};
+use crate::measure::{DropReason, FailureOrigin, MetricKind};
 use crate::plan::threshold::{Aggregate, Shape};
-use crate::plan::{Executor, Threshold};
-use crate::run::Outcome;
+use crate::plan::{ENDLESS, Executor, Plan, Threshold};
+use crate::run::{Outcome, WorkerOutcome};
+use crate::stats::OTHER;
+use crate::stats::groups::NONE;
 use crate::stats::window::{
-    CheckStats, FailureStats, MetricStats, RequestStats, TransactionStats, Window,
+    CheckStats, FailureStats, GroupStats, IterationStats, MetricStats, RequestStats,
+    TransactionStats, ValueStats, Window,
 };
 use crate::units::{Bytes, Pretty};
 
@@ -42,15 +46,58 @@ pub fn render(outcome: &Outcome, columns: usize, palette: Palette) -> String {
     };
     page.verdict(outcome);
     page.health(outcome);
+    page.workers(&outcome.workers);
     page.figures(&outcome.summary.stats.total);
     page.failures(&outcome.summary.stats.total);
     page.checks(&outcome.summary.stats.total.checks);
     page.metrics(&outcome.summary.stats.total.metrics);
     page.shape(outcome);
+    page.steering(outcome);
     page.footer(outcome);
     let mut text = page.lines.join("\n");
     text.push('\n');
     text
+}
+
+/// What became of a worker, in a line.
+fn worker_line(worker: &WorkerOutcome) -> String {
+    let share = match worker.share.map(<(u32, u32)>::from) {
+        Some((index, of)) => format!("share {} of {of}", index + 1),
+        None => "no share of its own".to_owned(),
+    };
+    let mut parts = vec![format!(
+        "{}: {share}, {}",
+        clean(&worker.name),
+        counted(worker.requests, "request", "requests")
+    )];
+    if let Some(health) = &worker.health {
+        if health.cpu_is_known {
+            parts.push(format!("CPU at most {} %", number(health.cpu_max_percent)));
+        }
+        parts.push(format!(
+            "lag {}",
+            time(health.scheduler_lag_max.as_secs_f64() * 1e3)
+        ));
+    }
+    if let Some(clock) = worker.clock {
+        parts.push(format!(
+            "clock {}{} ± {}",
+            if clock.offset_ms < 0.0 { "-" } else { "+" },
+            time(clock.offset_ms.abs()),
+            time(clock.error_ms)
+        ));
+    }
+    match (&worker.lost, worker.returns) {
+        (Some((after, why)), _) => {
+            parts.push(format!("LOST after {}: {}", span(*after), clean(why)));
+        }
+        (None, 0) => {}
+        (None, 1) => parts.push("was lost once, and came back with all it measured".to_owned()),
+        (None, times) => parts.push(format!(
+            "was lost {times} times, and came back with all it measured"
+        )),
+    }
+    parts.join(" · ")
 }
 
 /// The verdict alone, with the thresholds that failed: what `--quiet` leaves of
@@ -131,21 +178,7 @@ impl Page {
         let style = mood.style(self.palette);
         self.words(style, "", &text, 3);
         let total = &outcome.summary.stats.total;
-        let scenario = &outcome.plan.scenarios[0];
-        let load = match scenario.executor {
-            Executor::ConstantVus { vus, duration } => format!(
-                "{} for {}",
-                counted(vus.get().into(), "VU", "VUs"),
-                Pretty(duration)
-            ),
-            Executor::SharedIterations {
-                vus, iterations, ..
-            } => format!(
-                "{} by {}",
-                counted(iterations, "iteration", "iterations"),
-                counted(vus.get().into(), "VU", "VUs")
-            ),
-        };
+        let load = load(&outcome.plan);
         let ended_ms = outcome.started_ms + total.duration.as_secs_f64() * 1e3;
         let mut facts = vec![
             shorten_middle(&clean(&outcome.plan.test_plan), 40),
@@ -173,6 +206,8 @@ impl Page {
         }
         self.joined(&facts);
 
+        self.changes(outcome);
+
         let rows = threshold_rows(outcome);
         if rows.is_empty() {
             return;
@@ -194,6 +229,19 @@ impl Page {
                 row.value
             ));
         }
+    }
+
+    /// A result is not that of its plan once somebody has changed the load.
+    fn changes(&mut self, outcome: &Outcome) {
+        if outcome.load_changes.is_empty() {
+            return;
+        }
+        let changes = outcome.load_changes.iter().map(|(elapsed, change)| {
+            let at = minutes(*elapsed);
+            format!("{at} {} ({})", clean(&change.to_string()), change.by)
+        });
+        let text = changes.collect::<Vec<_>>().join("; ");
+        self.words(self.palette.doubtful, "  changed by hand: ", &text, 6);
     }
 
     fn health(&mut self, outcome: &Outcome) {
@@ -222,9 +270,37 @@ impl Page {
         }
     }
 
+    /// A line for each worker, those first that were lost.
+    fn workers(&mut self, workers: &[WorkerOutcome]) {
+        if workers.is_empty() {
+            return;
+        }
+        let lost = workers
+            .iter()
+            .filter(|worker| worker.lost.is_some())
+            .count();
+        self.title(&match lost {
+            0 => format!("Workers: {}", workers.len()),
+            lost => format!("Workers: {}, of which {lost} lost", workers.len()),
+        });
+        let mut shown: Vec<_> = workers.iter().collect();
+        shown.sort_by_key(|worker| worker.lost.is_none());
+        for worker in shown.iter().take(ROWS) {
+            let style = match worker.lost {
+                Some(_) => self.palette.bad,
+                None => anstyle::Style::new(),
+            };
+            self.words(style, "  ", &worker_line(worker), 2);
+        }
+        if shown.len() > ROWS {
+            self.plain(&format!("  and {} more", shown.len() - ROWS));
+        }
+    }
+
     fn figures(&mut self, total: &Window) {
         let mut table = Table::default();
         requests(&mut table, total);
+        groups(&mut table, total);
         transactions(&mut table, total);
         phases(&mut table, &total.all);
         iterations(&mut table, total);
@@ -380,6 +456,29 @@ impl Page {
         self.rest(metrics.len(), ROWS, "metrics");
     }
 
+    /// What the component found out that said how much load there was.
+    fn steering(&mut self, outcome: &Outcome) {
+        let Some(shape) = &outcome.shape else { return };
+        let report = &shape.report;
+        if report.findings.is_empty() && report.failure.is_none() {
+            return;
+        }
+        self.title(&format!("Shape {}", clean(&report.shape)));
+        if let Some(failure) = &report.failure {
+            self.words(self.palette.bad, "  failed: ", &clean(failure), STACK_LINES);
+        }
+        let rows = report.findings.iter().take(ROWS);
+        let rows: Vec<_> = rows
+            .map(|(name, finding)| (shorten_end(&clean(name), 24), said(finding)))
+            .collect();
+        let column = rows.iter().map(|(name, _)| width(name)).max().unwrap_or(0);
+        for (name, value) in &rows {
+            let lead = format!("  {name}{}  ", " ".repeat(column - width(name)));
+            self.words(anstyle::Style::new(), &lead, value, STACK_LINES);
+        }
+        self.rest(report.findings.len(), ROWS, "findings");
+    }
+
     fn shape(&mut self, outcome: &Outcome) {
         let lines = shape::render(&outcome.duration_histogram, self.columns);
         if lines.is_empty() {
@@ -425,6 +524,82 @@ impl Page {
     }
 }
 
+/// What load was asked for, in words.
+fn load(plan: &Plan) -> String {
+    let vus = |vus: u32| counted(vus.into(), "VU", "VUs");
+    let [scenario] = &*plan.scenarios else {
+        return counted(plan.scenarios.len() as u64, "scenario", "scenarios");
+    };
+    let duration = scenario.executor.duration();
+    let time = Pretty(duration);
+    if let Some(shape) = &plan.shape {
+        let name = clean(&shape.name());
+        return match duration < ENDLESS {
+            true => format!("the shape {name} for at most {time}"),
+            false => format!("the shape {name}"),
+        };
+    }
+    match &scenario.executor {
+        Executor::ConstantVus { vus: number, .. } => format!("{} for {time}", vus(number.get())),
+        Executor::RampingVus {
+            start_vus, stages, ..
+        } => {
+            let targets = stages.iter().map(|stage| stage.target);
+            let most = targets.max().unwrap_or(0).max(*start_vus);
+            format!("up to {} for {time}", vus(most))
+        }
+        Executor::PerVuIterations {
+            vus: number,
+            iterations,
+            ..
+        } => format!(
+            "{} by each of {}",
+            counted(*iterations, "iteration", "iterations"),
+            vus(number.get())
+        ),
+        Executor::SharedIterations {
+            vus: number,
+            iterations,
+            ..
+        } => format!(
+            "{} by {}",
+            counted(*iterations, "iteration", "iterations"),
+            vus(number.get())
+        ),
+        Executor::ConstantArrivalRate { rate, .. } => {
+            format!("{rate} for {time}")
+        }
+        Executor::RampingArrivalRate {
+            start_rate, stages, ..
+        } => {
+            let targets = stages.iter().map(|stage| stage.target);
+            let most = targets.fold(*start_rate, |most, rate| {
+                if rate.per_s() > most.per_s() {
+                    rate
+                } else {
+                    most
+                }
+            });
+            format!("up to {most} for {time}")
+        }
+    }
+}
+
+/// Something that a shape found out, in words.
+fn said(finding: &Finding) -> String {
+    match finding {
+        Finding::Text(text) => clean(text),
+        Finding::Number { value, unit } => {
+            let unit = clean(unit);
+            let space = match unit.is_empty() || unit.starts_with('/') {
+                true => "",
+                false => " ",
+            };
+            format!("{}{space}{unit}", number(*value))
+        }
+    }
+}
+
 /// How a run went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mood {
@@ -452,7 +627,9 @@ fn headline(outcome: &Outcome) -> (Mood, String) {
     let thresholds = summary.thresholds.len();
     let failed = summary.thresholds.iter().filter(|row| !row.passed).count();
     let detail = match &summary.reason {
-        StopReason::Aborted(detail) | StopReason::Other(detail) if !detail.is_empty() => {
+        StopReason::Aborted(detail) | StopReason::Other(detail) | StopReason::Threshold(detail)
+            if !detail.is_empty() =>
+        {
             Some(&**detail)
         }
         _ => outcome.abort_detail.as_deref(),
@@ -463,11 +640,11 @@ fn headline(outcome: &Outcome) -> (Mood, String) {
     let text = match outcome.exit_code {
         ExitCode::Passed => {
             return match (thresholds, &summary.reason) {
-                (0, StopReason::Other(_)) => (Mood::Good, format!("✓ DONE after {ran}{detail}")),
                 (0, _) if total.all.failures + total.iterations.failed > 0 => (
                     Mood::Doubtful,
                     "! DONE with failures, and no `--threshold` to judge them by".to_owned(),
                 ),
+                (0, StopReason::Other(_)) => (Mood::Good, format!("✓ DONE after {ran}{detail}")),
                 (0, _) => (
                     Mood::Good,
                     "✓ DONE without failures (no `--threshold` was given)".to_owned(),
@@ -478,6 +655,9 @@ fn headline(outcome: &Outcome) -> (Mood, String) {
                     format!("✓ PASSED, all {thresholds} thresholds hold"),
                 ),
             };
+        }
+        ExitCode::ThresholdFailed if matches!(summary.reason, StopReason::Threshold(_)) => {
+            format!("✗ FAILED, ended by a threshold after {ran}{detail}")
         }
         ExitCode::ThresholdFailed if thresholds == 1 => {
             format!("✗ FAILED, the threshold does not hold{detail}")
@@ -514,10 +694,16 @@ fn threshold_rows(outcome: &Outcome) -> Vec<ThresholdRow> {
             ThresholdRow {
                 passed: verdict.passed,
                 text: clean(&verdict.expression),
-                value: match verdict.value {
-                    None => "nothing measured".to_owned(),
-                    Some(value) => threshold
-                        .map_or_else(|| number(value), |threshold| observed(&threshold, value)),
+                value: match (&verdict.note, verdict.value) {
+                    (Some(note), _) => note.clone(),
+                    (None, None) => "nothing measured".to_owned(),
+                    (None, Some(value)) => match threshold {
+                        None => number(value),
+                        Some(it) if it.window.is_some() && !verdict.passed => {
+                            format!("{} at worst", observed(&it, value))
+                        }
+                        Some(it) => observed(&it, value),
+                    },
                 },
             }
         })
@@ -528,10 +714,12 @@ fn threshold_rows(outcome: &Outcome) -> Vec<ThresholdRow> {
 fn observed(threshold: &Threshold, value: f64) -> String {
     let shape = threshold.metric.shape();
     match (shape, threshold.aggregate) {
+        // In the script's own unit, whatever it is.
+        (None | Some(Shape::Gauge), _) => number(value),
         (_, Aggregate::Count) => count(value as u64),
-        (Shape::Counter, _) => format!("{}/s", number(value)),
-        (Shape::Rate, _) => format!("{} %", percent(value)),
-        (Shape::Trend, _) => time(value),
+        (Some(Shape::Counter), _) => format!("{}/s", number(value)),
+        (Some(Shape::Rate), _) => format!("{} %", percent(value)),
+        (Some(Shape::Trend), _) => time(value),
     }
 }
 
@@ -570,19 +758,76 @@ fn requests(table: &mut Table, total: &Window) {
     if total.requests.len() > 1 {
         table.row(Row {
             name: "all requests".to_owned(),
+            is_label: true,
             ..request_row(&total.all)
+        });
+    }
+    if total.all.from_due.count > 0 {
+        table.row(Row {
+            name: "all, from due".to_owned(),
+            is_label: true,
+            count: Some(total.all.from_due.count),
+            times: total.all.from_due,
+            ..Row::default()
         });
     }
 }
 
 fn request_row(row: &RequestStats) -> Row {
     Row {
-        name: String::new(),
         count: Some(row.requests),
         failures: Some(row.failures),
         per_s: Some(row.requests_per_s),
         times: row.duration,
+        ..Row::default()
     }
+}
+
+/// Requests by the values of each tag that the run is grouped by.
+fn groups(table: &mut Table, total: &Window) {
+    for GroupStats { tag, values } in &total.groups {
+        table.section(format!("Requests by {}", clean(tag)));
+        if values.is_empty() {
+            table.note("none");
+        }
+        for row in most(values, |row| row.requests) {
+            table.row(Row {
+                name: value_name(row),
+                is_label: is_label(row),
+                count: Some(row.requests),
+                failures: Some(row.failures),
+                per_s: Some(row.requests_per_s),
+                times: row.duration,
+            });
+            if row.from_due.count > 0 {
+                table.row(Row {
+                    name: "  from due".to_owned(),
+                    is_label: true,
+                    count: Some(row.from_due.count),
+                    times: row.from_due,
+                    ..Row::default()
+                });
+            }
+        }
+        if values.len() > ROWS {
+            table.note(format!(
+                "… {} more values with fewer requests: `--summary FILE` writes them all",
+                count((values.len() - ROWS) as u64)
+            ));
+        }
+    }
+}
+
+/// The value of a tag as it is shown. An empty one is a value, too.
+fn value_name(row: &ValueStats) -> String {
+    match &*row.value {
+        "" => "\"\"".to_owned(),
+        value => clean(value),
+    }
+}
+
+fn is_label(row: &ValueStats) -> bool {
+    [NONE, OTHER].contains(&&*row.value)
 }
 
 fn transactions(table: &mut Table, total: &Window) {
@@ -594,6 +839,7 @@ fn transactions(table: &mut Table, total: &Window) {
     for row in most(&total.transactions, |row| row.duration.count) {
         table.row(Row {
             name: clean(&row.name),
+            is_label: false,
             count: Some(row.duration.count),
             failures: Some(row.failures),
             per_s: per_s(row),
@@ -625,6 +871,7 @@ fn phases(table: &mut Table, all: &RequestStats) {
         }
         table.row(Row {
             name: (*name).to_owned(),
+            is_label: true,
             count: Some(times.count),
             times: *times,
             ..Row::default()
@@ -641,11 +888,56 @@ fn iterations(table: &mut Table, total: &Window) {
     }
     table.row(Row {
         name: "finished".to_owned(),
+        is_label: true,
         count: Some(iterations.finished),
         failures: Some(iterations.failed),
         per_s: per_s(iterations.finished, total),
         times: iterations.duration,
     });
+    if iterations.lag.count > 0 {
+        table.row(Row {
+            name: "from due to start".to_owned(),
+            is_label: true,
+            count: Some(iterations.lag.count),
+            times: iterations.lag,
+            ..Row::default()
+        });
+    }
+    for end in ends(iterations) {
+        table.note(end);
+    }
+    for GroupStats { tag, values } in &total.groups {
+        by_scenario(table, tag, values, total);
+    }
+}
+
+/// Iterations by the values of a tag, if it is the one that they have.
+fn by_scenario(table: &mut Table, tag: &str, values: &[ValueStats], total: &Window) {
+    let iterations = |row: &ValueStats| row.iterations.unwrap_or_default();
+    if values.iter().all(|row| row.iterations.is_none()) {
+        return;
+    }
+    table.section(format!("Iterations by {}", clean(tag)));
+    for row in most(values, |row| iterations(row).finished) {
+        let it = iterations(row);
+        table.row(Row {
+            name: value_name(row),
+            is_label: is_label(row),
+            count: Some(it.finished),
+            failures: Some(it.failed),
+            per_s: per_s(it.finished, total),
+            times: it.duration,
+        });
+    }
+    for row in values {
+        for end in ends(&iterations(row)) {
+            table.note(format!("{}: {end}", shorten_middle(&value_name(row), 30)));
+        }
+    }
+}
+
+/// How iterations ended that did not finish, in words; empty if all did.
+fn ends(iterations: &IterationStats) -> Vec<String> {
     let mut more = Vec::new();
     if iterations.interrupted > 0 {
         more.push(format!(
@@ -654,11 +946,33 @@ fn iterations(table: &mut Table, total: &Window) {
         ));
     }
     if iterations.dropped > 0 {
-        more.push(format!("{} never started", count(iterations.dropped)));
+        let because: Vec<_> = DropReason::ALL
+            .into_iter()
+            .map(|reason| (reason, iterations.dropped_because.because(reason)))
+            .filter(|(_, dropped)| *dropped > 0)
+            .collect();
+        more.push(match &*because {
+            [(reason, _)] => {
+                format!(
+                    "{} never started ({})",
+                    count(iterations.dropped),
+                    reason.words()
+                )
+            }
+            because => {
+                let because: Vec<_> = because
+                    .iter()
+                    .map(|(reason, dropped)| format!("{}: {}", reason.words(), count(*dropped)))
+                    .collect();
+                format!(
+                    "{} never started ({})",
+                    count(iterations.dropped),
+                    because.join(", ")
+                )
+            }
+        });
     }
-    if !more.is_empty() {
-        table.note(more.join(", "));
-    }
+    more
 }
 
 fn per_s(count: u64, total: &Window) -> Option<f64> {
@@ -749,6 +1063,16 @@ mod tests {
     }
 
     #[test]
+    fn a_run_is_split_by_scenario_and_by_tag() {
+        let outcome = made_up::mix();
+        for columns in [80, 140] {
+            let text = render(&outcome, columns, Palette::PLAIN);
+            fits(&text, columns);
+            is_golden(&format!("mix-{columns}"), &text);
+        }
+    }
+
+    #[test]
     fn a_passed_run_is_short() {
         let text = render(&made_up::hello(), 100, Palette::PLAIN);
         fits(&text, 100);
@@ -779,9 +1103,14 @@ mod tests {
         outcome.exit_code = ExitCode::Passed;
         outcome.summary.thresholds.clear();
         assert!(first_line(&outcome).starts_with("! DONE with failures"));
+        // Nor if something other than time ended the run.
+        outcome.summary.reason = StopReason::Other("all rows are used up".into());
+        assert!(first_line(&outcome).starts_with("! DONE with failures"));
         let mut outcome = made_up::hello();
         outcome.summary.thresholds.clear();
         assert!(first_line(&outcome).starts_with("✓ DONE without failures"));
+        outcome.summary.reason = StopReason::Other("all rows are used up".into());
+        assert!(first_line(&outcome).ends_with(": all rows are used up"));
     }
 
     #[test]

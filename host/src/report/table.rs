@@ -3,7 +3,7 @@
 
 use anstyle::Style;
 
-use super::text::{count, number, percent_of, shorten_middle, width};
+use super::text::{count, number, percent_of, shorten_middle, width, wrap};
 use super::{Palette, paint};
 use crate::stats::Distribution;
 
@@ -39,6 +39,8 @@ impl Column {
     ];
     /// What is left out where there is not room for all, the first one first.
     const DISPENSABLE: [Self; 4] = [Self::Min, Self::Mean, Self::P90, Self::P999];
+    /// What is left out before a label of the host's is shortened.
+    const LAST_RESORT: [Self; 2] = [Self::PerSecond, Self::P99];
 }
 
 /// Below this a name is not shortened for the sake of another column.
@@ -51,6 +53,8 @@ const GAP: usize = 2;
 pub(super) struct Row {
     /// What the figures are of.
     pub(super) name: String,
+    /// Whether the name is a word of the host's, which is never shortened.
+    pub(super) is_label: bool,
     /// How many there were.
     pub(super) count: Option<u64>,
     /// How many of them failed.
@@ -136,6 +140,12 @@ impl Table {
             .chain(first_title)
             .max()
             .unwrap_or_default();
+        let longest_label = rows()
+            .filter(|row| row.is_label)
+            .map(|row| width(&row.name) + 2)
+            .chain(first_title)
+            .max()
+            .unwrap_or_default();
         let mut shown: Vec<(Column, &str, usize)> = Column::ALL
             .into_iter()
             .map(|(column, title)| {
@@ -148,6 +158,11 @@ impl Table {
         };
         for dispensable in Column::DISPENSABLE {
             if taken(&shown) + longest_name.min(NAME_WIDTH) > columns {
+                shown.retain(|(column, ..)| *column != dispensable);
+            }
+        }
+        for dispensable in Column::LAST_RESORT {
+            if taken(&shown) + longest_label > columns {
                 shown.retain(|(column, ..)| *column != dispensable);
             }
         }
@@ -172,7 +187,13 @@ impl Table {
                     lines.push(String::new());
                     lines.push(paint(palette.title, shorten_middle(title, columns)));
                 }
-                Line::Note(text) => lines.push(format!("  {}", shorten_middle(text, columns - 2))),
+                Line::Note(text) => {
+                    let wrapped = wrap(text, columns - 4, 3).into_iter().enumerate();
+                    lines.extend(wrapped.map(|(at, part)| match at {
+                        0 => format!("  {part}"),
+                        _ => format!("    {part}"),
+                    }));
+                }
                 Line::Row(row) => {
                     let name = shorten_middle(&row.name, name_width.saturating_sub(2));
                     let mut text = format!("  {name:<0$}", name_width.saturating_sub(2));
@@ -190,5 +211,60 @@ impl Table {
             }
         }
         lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The widest figures that a run can come to.
+    fn enormous(name: &str, is_label: bool) -> Row {
+        let time = 8_640_000.0;
+        Row {
+            name: name.to_owned(),
+            is_label,
+            count: Some(99_999_999_999),
+            failures: Some(33_333_333_333),
+            per_s: Some(1_234_567.0),
+            times: Distribution {
+                count: 99_999_999_999,
+                min: time,
+                mean: time,
+                median: time,
+                quantiles: [time; 4],
+                max: time,
+            },
+        }
+    }
+
+    #[test]
+    fn a_label_is_never_shortened_whatever_the_figures() {
+        let name = "GET /a/very/long/name/of/an/endpoint/without/an/end";
+        let mut table = Table::default();
+        table.section("Requests, times in ms");
+        table.row(enormous(name, false));
+        for label in ["all requests", "all, from due", "TLS handshake"] {
+            table.row(enormous(label, true));
+        }
+        for columns in [80, 100, 140] {
+            let lines = table.render(columns, Palette::PLAIN);
+            let text = lines.join("\n");
+            for label in [
+                "Requests, times in ms ",
+                "  all, from due ",
+                "  TLS handshake ",
+            ] {
+                assert!(text.contains(label), "{text}");
+            }
+            for line in &lines {
+                assert!(
+                    width(line) <= columns,
+                    "{} > {columns}: {line}",
+                    width(line)
+                );
+            }
+            assert!(text.contains("median") && text.contains("max"), "{text}");
+        }
     }
 }

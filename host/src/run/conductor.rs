@@ -1,51 +1,61 @@
-//! The conductor: one task that owns a run's phase, merges what its threads
-//! measured, and makes its events.
+//! The conductor: one task that owns a run's phase, merges what its workers
+//! measured, and makes its events. It knows workers by a [`Fleet`] alone: how
+//! many there are, and where, is nothing to it.
 //!
 //! | phase | begins when | what happens |
 //! |---|---|---|
 //! | starting | the run is called | components, recorders, VUs, `setup` |
 //! | running | every VU is made and `setup` is done | iterations start |
-//! | stopping | the plan's time is over, the user or a script ends the run | iterations under way may end, for the graceful stop; then they are cut |
+//! | stopping | the last scenario's time is over, the user or a script ends the run | iterations under way may end, each scenario's for its graceful stop; then they are cut |
 //! | finishing | every VU has ended | `teardown`, last statistics, recorders |
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::sleep_until;
 use uuid::Uuid;
 
 use super::cadence::{Cadence, Ticks};
-use super::engine::{self, Command, Report, Shared};
+use super::control::{self, Action, Applied, Controlled, Status};
+use super::judge::RunJudge;
+use super::link::{
+    Command, Conclusion, Data, Ending, Fleet, Measured, Member, News, Readiness, Standing, Start,
+    Steering, TakeOver, To, WorkerId,
+};
+use super::pilot::{Heading, Pilot, ShapeOutcome};
 use super::pulse::Lag;
-use super::{Health, Live, Outcome, Phase, Setup, Stop};
+use super::steering::{Courses, Turn};
+use super::usage::Usage;
+use super::worker::{Duty, Worker, script_failed};
+use super::{Conducting, Health, Live, OnLoss, Outcome, Phase, Setup, Stop, WorkerOutcome};
 use crate::error::{Error, ExitCode, Problem};
 use crate::event::{
-    CappedNames, DataQuality, EventKind, Interests, RunSummary, Stats, StopReason, SystemUsage,
+    CappedNames, Clock, DataQuality, EventKind, LoadChange, RunSummary, Stats, Steerer, StopReason,
 };
-use crate::executor::Schedule;
+use crate::executor::{Played, Profile};
 use crate::measure::ScriptError;
-use crate::plan::{Executor, Plan, Share};
-use crate::recorder::{RecorderOutcome, Recorders, Role, RunInfo};
+use crate::plan::{ENDLESS, Executor, GROUP_BY_SCENARIO, Plan, Share};
+use crate::recorder::{Feed, RecorderOutcome, Recorders, Role, RunInfo};
+use crate::stats::groups::NONE;
 use crate::stats::names::NameKind;
-use crate::stats::snapshot::RequestSeries;
-use crate::stats::thresholds::{Verdict, judge};
-use crate::stats::{Names, Shard, Snapshot, shard};
-use crate::system::{Sampler, Watch, hostname};
-use crate::vu::{RunContext, Script, Seat, VirtualUser};
+use crate::stats::snapshot::{IterationSeries, RequestSeries};
+use crate::stats::window::{GroupStats, Window};
+use crate::stats::{Histogram, Snapshot};
+use crate::system::hostname;
+use crate::vu::{RunContext, Script};
 
 /// How often the run looks at itself for the live line.
 const LOOK: Duration = Duration::from_secs(1);
 /// How long recorders may take to write what is left.
 const RECORDERS_FINISH: Duration = Duration::from_secs(10);
+/// How many changes by hand are kept for the summary; each is an event.
+const CHANGES_KEPT: usize = 1_000;
 /// This node's name in a run without workers.
 const NODE: &str = "standalone";
 
-/// Runs a plan to its end. Blocks the calling thread until then, and starts
-/// threads of its own.
+/// Runs a plan to its end in this process. Blocks the calling thread until then,
+/// and starts threads of its own.
 ///
 /// # Errors
 ///
@@ -59,61 +69,66 @@ pub fn run<S: Script>(setup: Setup<S>) -> Result<Outcome, Error> {
         threads,
         stop,
         live,
+        control,
+        pilot,
+        warnings,
     } = setup;
     let run_id = Uuid::now_v7().to_string();
-    let (recorders, feed) = Recorders::start(recorders, &run_info(&plan, &run_id))?;
-    let mut intervals = feed.stats_intervals();
-    // The run's own comes first, whether a recorder has it or not: it is the
-    // one at which thresholds are judged.
-    intervals.retain(|interval| *interval != plan.stats_interval);
-    intervals.insert(0, plan.stats_interval);
-    let context = Arc::new(RunContext::new(plan.clone(), NODE.into(), feed));
-    let names = Names::new(plan.limits.names);
-    let shared = Arc::new(Shared {
+    let node: Arc<str> = NODE.into();
+    let info = run_info(&plan, &run_id, Role::Standalone, &node);
+    let (recorders, feed) = Recorders::start(recorders, &info)?;
+    let (fleet, post) = Fleet::local(node.clone());
+    let duty = Duty {
+        context: Arc::new(RunContext::new(plan.clone(), node.clone(), feed.clone())),
         scripts,
-        names: names.clone(),
-        running: AtomicU32::new(0),
-    });
-    let (reports_in, reports) = unbounded_channel();
-    let crew = hire(&context, &shared, threads.max(1), &reports_in).map_err(no_thread)?;
-    drop(reports_in);
+        share: Some(Share::WHOLE),
+        threads,
+        origin: fleet.origin,
+        warnings,
+    };
+    let worker = Worker::hire(duty, post).map_err(no_thread)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(4)
         .build()
         .map_err(no_thread)?;
-    // `setup` and `teardown` run on this thread, and are measured like VUs.
-    shard::install(Shard::new(names.clone()));
-    let began = Instant::now();
-    let conductor = Conductor {
-        context,
-        shared,
-        crew,
-        reports,
+    let conducting = Conducting {
+        plan: plan.clone(),
+        run_id: run_id.clone(),
+        role: Role::Standalone,
+        node,
+        fleet,
         stop,
         live,
-        cadences: intervals
-            .into_iter()
-            .map(|interval| Cadence::new(began, interval))
-            .collect(),
-        looks: Ticks::new(began, LOOK),
-        samples: Ticks::new(began, plan.system_interval),
-        recent: RequestSeries::default(),
-        total: Snapshot::default(),
-        recent_began: began,
-        started: began,
-        verdicts: Vec::new(),
-        sampler: Sampler::new(),
-        shortage: Watch::new(),
-        lag: Lag::default(),
-        health: HealthWatch::new(threads.max(1)),
-        never_started: 0,
-        resource_warnings: 0,
-        schedules: Arc::new([]),
-        setups: Vec::new(),
+        control,
+        pilot,
+        on_loss: OnLoss::Abort,
     };
+    let (ended, ()) = runtime.block_on(async {
+        // Without its conductor the worker has nobody to hear, and ends.
+        tokio::join!(Conductor::new(conducting, feed).conduct(), worker.serve())
+    });
     // Without a result the recorders are dropped: there is nothing to finish.
-    let ended = runtime.block_on(conductor.conduct())?;
+    let ended = ended?;
+    let telemetry = recorders.finish(RECORDERS_FINISH);
+    Ok(ended.outcome(run_id, plan, telemetry))
+}
+
+/// Conducts the workers of a fleet through a run, to its end. Blocks the calling
+/// thread until then; the link to the workers runs on it too, in `runtime`.
+///
+/// # Errors
+///
+/// As [`run`]; also if no worker is left before the start.
+pub fn conduct(
+    conducting: Conducting,
+    recorders: Vec<crate::recorder::Setup>,
+    runtime: &tokio::runtime::Runtime,
+) -> Result<Outcome, Error> {
+    let (run_id, plan) = (conducting.run_id.clone(), conducting.plan.clone());
+    let info = run_info(&plan, &run_id, conducting.role, &conducting.node);
+    let (recorders, feed) = Recorders::start(recorders, &info)?;
+    let ended = runtime.block_on(Conductor::new(conducting, feed).conduct())?;
     let telemetry = recorders.finish(RECORDERS_FINISH);
     Ok(ended.outcome(run_id, plan, telemetry))
 }
@@ -127,14 +142,14 @@ fn no_thread(error: std::io::Error) -> Error {
     )
 }
 
-/// What every recorder is told of the run.
-fn run_info(plan: &Plan, run_id: &str) -> RunInfo {
+/// What every recorder of a node is told of the run.
+pub fn run_info(plan: &Plan, run_id: &str, role: Role, node: &Arc<str>) -> RunInfo {
     RunInfo {
         run_id: run_id.to_owned(),
         test_plan: plan.test_plan.clone(),
         host_version: env!("CARGO_PKG_VERSION").to_owned(),
-        role: Role::Standalone,
-        node: NODE.into(),
+        role,
+        node: node.clone(),
         hostname: hostname(),
         process_id: std::process::id(),
         scenarios: plan
@@ -149,84 +164,143 @@ fn run_info(plan: &Plan, run_id: &str) -> RunInfo {
     }
 }
 
-/// A thread that plays VUs, as the conductor sees it.
+/// A worker, as the conductor sees it.
+#[derive(Debug)]
 struct Hand {
-    commands: UnboundedSender<Command>,
-    thread: Option<JoinHandle<()>>,
+    member: Member,
+    /// It is ready to start.
+    ready: Option<Result<Readiness, ScriptError>>,
+    set_up: Option<Result<Data, Problem>>,
+    torn_down: bool,
+    /// It was asked for what it measured, and has not answered yet.
+    awaited: bool,
+    standing: Standing,
+    /// The parts that it has, and how many it was ever given.
+    shares: Vec<Share>,
+    parts: u32,
+    /// By scenario: how many iterations it did.
+    done: Vec<u64>,
+    /// Others have its parts.
+    gave_away: bool,
+    played: Played,
+    /// No iterations start on it any more.
+    stopped: bool,
+    /// All its VUs have ended.
     finished: bool,
+    concluded: Option<Box<Conclusion>>,
+    /// Since when it is gone, and why.
+    lost: Option<(Duration, String)>,
+    /// How often it was gone and came back.
+    returns: u32,
+    requests: u64,
+    iterations: u64,
+    /// Of its requests, if there are others beside it.
+    durations: Histogram,
 }
 
-/// Deals the VUs out to the threads, one after the other, and starts them.
-fn hire<S: Script>(
-    context: &Arc<RunContext>,
-    shared: &Arc<Shared<S>>,
-    threads: usize,
-    reports: &UnboundedSender<(usize, Report)>,
-) -> std::io::Result<Vec<Hand>> {
-    let mut places: Vec<Vec<engine::Place>> = (0..threads).map(|_| Vec::new()).collect();
-    let mut vu = 0;
-    for (number, scenario) in context.plan.scenarios.iter().enumerate() {
-        let whole = u64::from(scenario.executor.vus().get());
-        for _ in 0..Share::WHOLE.part(whole) {
-            let seat = Seat {
-                run: context.clone(),
-                scenario: scenario.name.clone(),
-                vu: vu + 1,
-            };
-            places[vu as usize % threads].push((number, seat));
-            vu += 1;
+impl Hand {
+    fn new(member: Member) -> Self {
+        Self {
+            ready: None,
+            set_up: None,
+            torn_down: false,
+            awaited: false,
+            standing: Standing::default(),
+            shares: member.share.into_iter().collect(),
+            parts: member.share.map_or(0, |_| 1),
+            done: Vec::new(),
+            gave_away: false,
+            played: Played::default(),
+            member,
+            stopped: false,
+            finished: false,
+            concluded: None,
+            lost: None,
+            returns: 0,
+            requests: 0,
+            iterations: 0,
+            durations: Histogram::default(),
         }
     }
-    places
-        .into_iter()
-        .filter(|places| !places.is_empty())
-        .enumerate()
-        .map(|(index, places)| {
-            let (commands, theirs) = unbounded_channel();
-            let thread = engine::spawn(index, places, shared.clone(), theirs, reports.clone())?;
-            Ok(Hand {
-                commands,
-                thread: Some(thread),
-                finished: false,
-            })
-        })
-        .collect()
+
+    fn is_here(&self) -> bool {
+        self.lost.is_none()
+    }
+
+    fn is_playing(&self) -> bool {
+        self.is_here() && !self.shares.is_empty()
+    }
+
+    /// Whether a part of the result is missing with it.
+    fn is_missed(&self) -> bool {
+        !self.is_here() && !self.finished && (self.gave_away || !self.shares.is_empty())
+    }
 }
 
-struct Conductor<S: Script> {
+/// What is to be done once every worker has told what it measured.
+#[derive(Debug)]
+struct Look {
+    /// Which of the cadences.
+    reports: Vec<bool>,
+    look: bool,
+    ask: bool,
+    ramp_up: bool,
+    /// When it is done without those that have not told.
+    deadline: Option<Instant>,
+}
+
+pub(super) struct Conductor {
     context: Arc<RunContext>,
-    shared: Arc<Shared<S>>,
     crew: Vec<Hand>,
-    reports: UnboundedReceiver<(usize, Report)>,
+    fleet: Fleet,
+    on_loss: OnLoss,
+    is_standalone: bool,
     stop: watch::Receiver<Stop>,
     live: watch::Sender<Live>,
+    run_id: Arc<str>,
+    /// What the scenarios are on, whatever they were told.
+    courses: Courses,
+    /// How people changed the load.
+    load_changes: Vec<(Duration, LoadChange)>,
+    /// Whoever steers the run, and how far they asked for its end.
+    control: Option<Controlled>,
+    stopped_by_order: watch::Sender<Stop>,
+    /// What asks the shape, and why that ends the run, once it does.
+    pilot: Option<Pilot>,
+    landed: watch::Sender<Option<StopReason>>,
+    /// Why a worker says that the run ends.
+    ending: watch::Sender<Option<Ending>>,
     /// The stats intervals, the run's own first, each with what was measured
     /// since its last statistics.
     cadences: Vec<Cadence>,
     looks: Ticks,
-    samples: Ticks,
+    /// Under way: workers were asked what they measured.
+    look: Option<Look>,
+    /// Whether some worker's figures were not in when it ended.
+    is_partial: bool,
     /// What was measured since the last look, and since the start.
     recent: RequestSeries,
     total: Snapshot,
     recent_began: Instant,
     /// When iterations began to start.
     started: Instant,
-    verdicts: Vec<Verdict>,
-    sampler: Sampler,
-    shortage: Watch,
-    /// How late the VUs' threads ran since the last sample.
+    judge: RunJudge,
+    /// At the end of the last stats interval, if somebody may ask for them.
+    last_stats: Option<Arc<Stats>>,
+    /// What a master's own process uses; a run in one process is watched by its
+    /// worker.
+    usage: Option<Usage>,
+    /// How late the VUs' threads ran.
     lag: Lag,
-    health: HealthWatch,
-    never_started: u32,
-    resource_warnings: u32,
-    /// By scenario, once the run has started.
-    schedules: Arc<[Schedule]>,
-    /// By scenario: the VU that ran `setup`, and what it returned.
-    setups: Vec<(Seat, S::Vu, Arc<str>)>,
+    /// Whether the number of VUs, or the rate, has still to go up as far as it does.
+    is_ramping_up: bool,
+    /// What `setup` returned, and whether there are hooks at all.
+    data: Data,
+    has_hooks: bool,
 }
 
 /// A run that has ended.
-struct Ended {
+pub(super) struct Ended {
     started_ms: f64,
     reason: StopReason,
     summary: RunSummary,
@@ -234,18 +308,90 @@ struct Ended {
     total: Snapshot,
     health: Health,
     vus: u32,
+    threshold_warnings: Vec<String>,
+    load_changes: Vec<(Duration, LoadChange)>,
+    shape: Option<ShapeOutcome>,
+    workers: Vec<WorkerOutcome>,
+    warnings: Vec<String>,
 }
 
-impl<S: Script> Conductor<S> {
-    async fn conduct(mut self) -> Result<Ended, Error> {
+impl Conductor {
+    pub(super) fn new(conducting: Conducting, feed: Feed) -> Self {
+        let Conducting {
+            plan,
+            run_id,
+            role,
+            node,
+            mut fleet,
+            stop,
+            live,
+            control,
+            pilot,
+            on_loss,
+        } = conducting;
+        let mut intervals = feed.stats_intervals();
+        // The run's own comes first, whether a recorder has it or not: it is the
+        // one at which thresholds are judged.
+        intervals.retain(|interval| *interval != plan.stats_interval);
+        intervals.insert(0, plan.stats_interval);
+        let context = Arc::new(RunContext::new(plan.clone(), node, feed));
+        let began = Instant::now();
+        let members = std::mem::take(&mut fleet.members);
+        let is_standalone = role == Role::Standalone;
+        Self {
+            judge: RunJudge::new(context.clone()),
+            crew: members.into_iter().map(Hand::new).collect(),
+            courses: Courses::new(&plan, began, fleet.ahead),
+            fleet,
+            on_loss,
+            is_standalone,
+            stop,
+            live,
+            run_id: run_id.into(),
+            load_changes: Vec::new(),
+            stopped_by_order: watch::Sender::new(Stop::No),
+            control,
+            pilot,
+            landed: watch::Sender::new(None),
+            ending: watch::Sender::new(None),
+            cadences: intervals
+                .into_iter()
+                .map(|interval| Cadence::new(began, interval))
+                .collect(),
+            looks: Ticks::new(began, LOOK),
+            look: None,
+            is_partial: false,
+            recent: RequestSeries::default(),
+            total: Snapshot {
+                groups: context.tracking.grouping().tables(),
+                ..Snapshot::default()
+            },
+            recent_began: began,
+            started: began,
+            last_stats: None,
+            usage: None,
+            lag: Lag::default(),
+            is_ramping_up: false,
+            data: Data::default(),
+            has_hooks: false,
+            context,
+        }
+    }
+
+    pub(super) async fn conduct(mut self) -> Result<Ended, Error> {
         self.ready().await?;
-        let reason = match self.set_up().await? {
-            None => {
-                self.start();
+        let reason = match self.set_up().await {
+            Err(error) => {
+                // What other scenarios set up is theirs to take down.
+                self.tear_down().await;
+                return Err(error);
+            }
+            Ok(None) => {
+                self.start().await;
                 self.watch_over().await
             }
             // Nothing has started: there is nothing to wait for.
-            Some(reason) => {
+            Ok(Some(reason)) => {
                 let reason = self.stopping(reason);
                 self.cut().await;
                 reason
@@ -254,161 +400,351 @@ impl<S: Script> Conductor<S> {
         self.context.enter(Phase::Finishing);
         self.show();
         self.tear_down().await;
-        Ok(self.end(reason))
+        let shape = self.hear_the_shape_out().await;
+        self.conclude().await;
+        Ok(self.end(reason, shape))
     }
 
-    /// Waits until every thread has made its VUs.
+    /// Tells workers something.
+    fn tell(&self, to: To, command: Command) {
+        (self.fleet.commands)(to, command);
+    }
+
+    /// Those that are not lost.
+    fn here(&self) -> impl Iterator<Item = (WorkerId, &Hand)> {
+        (0..).zip(&self.crew).filter(|(_, hand)| hand.is_here())
+    }
+
+    /// Waits until every worker has made its VUs.
     async fn ready(&mut self) -> Result<(), Error> {
         self.show();
-        for _ in 0..self.crew.len() {
-            let (index, report) = self.hear().await;
-            if let Report::Ready(Err(error)) = report {
-                self.join(index);
-                return Err(Error::Script(
-                    script_failed("the script cannot start", &error).hint(
-                        "no VU has run; `squall inspect` tells what a script asks for, and \
-                         `--vu-memory` says how much memory it gets",
-                    ),
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    /// Runs each script's `setup`. An interrupt ends it: the reason.
-    async fn set_up(&mut self) -> Result<Option<StopReason>, Error> {
-        for (script, scenario) in self.shared.scripts.iter().zip(&self.context.plan.scenarios) {
-            if !script.has_lifecycle() {
-                continue;
-            }
-            let seat = Seat {
-                run: self.context.clone(),
-                scenario: scenario.name.clone(),
-                vu: 0,
-            };
-            let mut vu = script.vu(seat.clone()).map_err(Error::Machine)?;
-            let data = tokio::select! {
-                data = vu.setup() => data,
-                () = asked(&mut self.stop) => return Ok(Some(StopReason::Interrupted)),
-            };
-            match data {
-                Ok(data) => self.setups.push((seat, vu, data)),
-                Err(error) => {
-                    return Err(Error::Script(script_failed("`setup` failed", &error).hint(
-                        "no VU has started; check what `setup` needs, such as `--base-url` \
-                             and `--env`",
-                    )));
+        self.wait_for(Wanted::Nothing, |conductor| {
+            let failed = |hand: &Hand| matches!(hand.ready, Some(Err(_))) || !hand.is_here();
+            conductor.here().all(|(_, hand)| hand.ready.is_some())
+                || conductor.crew.iter().any(failed)
+        })
+        .await;
+        for hand in &self.crew {
+            match &hand.ready {
+                Some(Ok(readiness)) => self.has_hooks |= readiness.has_hooks,
+                Some(Err(error)) => {
+                    return Err(Error::Script(
+                        script_failed("the script cannot start", error).hint(
+                            "no VU has run; `squall inspect` tells what a script asks for, and \
+                             `--vu-memory` says how much memory it gets",
+                        ),
+                    ));
                 }
+                None => {}
             }
         }
-        Ok(None)
+        self.all_here()
     }
 
-    fn start(&mut self) {
-        // What making the VUs took is no part of the run.
-        self.sampler = Sampler::new();
-        let clock = self.context.start_clock();
+    /// Before the start every worker is needed.
+    fn all_here(&self) -> Result<(), Error> {
+        let lost = |hand: &Hand| {
+            hand.lost
+                .clone()
+                .map(|(_, why)| (hand.member.name.clone(), why))
+        };
+        match self.crew.iter().find_map(lost) {
+            Some((name, why)) => Err(Error::Lost(
+                Problem::new(format!(
+                    "the worker `{name}` was lost before the start: {why}"
+                ))
+                .hint("no VU has started; start it again, and the run"),
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes in what workers tell, and orders, until there is nothing more to wait
+    /// for, or somebody asks for the run's end: then `false`.
+    async fn wait_for(&mut self, stop: Wanted, done: impl Fn(&Self) -> bool) -> bool {
+        let mut stopped = std::pin::pin!(self.stopped_by(stop));
+        while !done(self) {
+            tokio::select! {
+                biased;
+                Some((worker, news)) = self.fleet.news.recv() => self.take_in(worker, news),
+                () = &mut stopped => return false,
+                Some(order) = ordered(&mut self.control) => self.take_order(order),
+            }
+        }
+        true
+    }
+
+    /// Has one worker run each script's `setup`. An interrupt ends it: the reason.
+    async fn set_up(&mut self) -> Result<Option<StopReason>, Error> {
+        let Some((worker, _)) = self.here().next().filter(|_| self.has_hooks) else {
+            return Ok(None);
+        };
+        self.tell(To::One(worker), Command::SetUp);
+        let at = worker as usize;
+        let done = |conductor: &Self| {
+            let hand = &conductor.crew[at];
+            hand.set_up.is_some() || !hand.is_here()
+        };
+        if !self.wait_for(Wanted::Stop(Stop::Graceful), done).await {
+            self.tell(To::One(worker), Command::Cut);
+            return Ok(Some(StopReason::Interrupted));
+        }
+        self.all_here()?;
+        match self.crew[at].set_up.take() {
+            Some(Ok(data)) => {
+                self.data = data;
+                Ok(None)
+            }
+            Some(Err(problem)) => Err(Error::Script(problem)),
+            None => unreachable!("a worker that is there has answered"),
+        }
+    }
+
+    async fn start(&mut self) {
+        let lead = self.fleet.lead;
+        let clock = self.context.start_clock_at(Clock::start_in(lead));
         self.started = clock.started();
         self.recent_began = self.started;
+        let start = Start {
+            at: self.fleet.origin.moment(self.started),
+            wall_ms: clock.wall_ms(self.started),
+            data: self.data.clone(),
+        };
+        if !lead.is_zero() {
+            // Who has to hear of it from afar does so before it is time.
+            self.tell(To::All, Command::Start(Box::new(start.clone())));
+            sleep_until(self.started.into()).await;
+        }
         let plan = &self.context.plan;
         for cadence in &mut self.cadences {
             cadence.start(self.started);
         }
+        if let Some(pilot) = &mut self.pilot {
+            pilot.start(self.started);
+        }
         self.looks = Ticks::new(self.started, LOOK.min(plan.stats_interval));
-        self.samples = Ticks::new(self.started, plan.system_interval);
-        let schedules: Arc<[Schedule]> = plan
-            .scenarios
-            .iter()
-            .map(|scenario| {
-                let run = self.context.clone();
-                Schedule::new(&scenario.executor, Share::WHOLE, self.started, run)
-            })
-            .collect();
-        // A script without hooks has no data.
-        let mut setups = self.setups.iter();
-        let data: Arc<[Arc<str>]> = self
-            .shared
-            .scripts
-            .iter()
-            .map(|script| match script.has_lifecycle() {
-                true => setups
-                    .next()
-                    .map(|(_, _, data)| data.clone())
-                    .unwrap_or_default(),
-                false => Arc::default(),
-            })
-            .collect();
+        if !self.is_standalone {
+            self.usage = Some(Usage::new(self.started, plan.system_interval, 1));
+        }
+        self.courses = Courses::new(plan, self.started, self.fleet.ahead);
         self.context.enter(Phase::Running);
         self.context.publish(EventKind::RunStarted);
-        for hand in &self.crew {
-            // A thread that is gone has panicked; hearing it out tells.
-            let _ = hand.commands.send(Command::Start {
-                schedules: schedules.clone(),
-                data: data.clone(),
-            });
+        if lead.is_zero() {
+            // Nothing that was measured comes before the run's first event.
+            self.tell(To::All, Command::Start(Box::new(start)));
         }
-        self.schedules = schedules;
-        self.context.publish(EventKind::RampUpFinished {
-            vus: plan.max_vus(),
-        });
+        self.is_ramping_up = true;
+        if self
+            .courses
+            .ramped_up()
+            .is_some_and(|at| at <= self.started)
+        {
+            self.ramp_up_finished(planned_vus(&self.context.plan));
+        }
+        // Whoever steers the run need not wait for the first look.
+        self.show();
+    }
+
+    fn ramp_up_finished(&mut self, vus: u32) {
+        if std::mem::take(&mut self.is_ramping_up) {
+            self.context.publish(EventKind::RampUpFinished { vus });
+        }
     }
 
     /// Watches over the run while iterations start: until its end.
     async fn watch_over(&mut self) -> StopReason {
-        let plan = self.context.plan.clone();
-        let longest = plan
-            .scenarios
-            .iter()
-            .map(|scenario| scenario.executor.max_duration())
-            .max();
-        let end = self.started + longest.expect("a plan has a scenario");
-        let context = self.context.clone();
-        let mut stop = self.stop.clone();
+        let breached = self.judge.breached();
+        let stopped = self.stopped_by(Wanted::Stop(Stop::Graceful));
+        let mut landed = self.landed.subscribe();
+        let mut ending = self.ending.subscribe();
         let reason = self
-            .until(async {
+            .until(Until::Stopped, async {
                 tokio::select! {
-                    () = tokio::time::sleep_until(end.into()) => StopReason::Completed,
-                    reason = context.aborted() => StopReason::Aborted(reason),
-                    () = asked(&mut stop) => StopReason::Interrupted,
+                    Ok(ending) = ending.wait_for(Option::is_some) => why(ending.as_ref()),
+                    threshold = breached => StopReason::Threshold(threshold),
+                    () = stopped => StopReason::Interrupted,
+                    Ok(reason) = landed.wait_for(Option::is_some) => {
+                        reason.clone().unwrap_or(StopReason::Completed)
+                    }
                 }
             })
             .await;
-        match reason {
-            Some(reason) => self.wind_down(reason).await,
-            None => {
-                let reason = self.context.abort_reason().map(StopReason::Aborted);
-                self.stopping(reason.unwrap_or(StopReason::Completed))
+        let ended_early = reason.is_some();
+        // The last worker may have been lost, after which nobody plays.
+        let reason = reason.or_else(|| self.landed.borrow().clone());
+        let reason = reason.unwrap_or_else(|| why(self.ending.borrow().as_ref()));
+        let reason = self.stopping(reason);
+        if ended_early {
+            self.tell(To::All, Command::Stop(None));
+        }
+        self.wind_down().await;
+        reason
+    }
+
+    /// Lets iterations under way end, until the user asks again: each scenario
+    /// cuts its own when its graceful stop is over.
+    async fn wind_down(&mut self) {
+        let at_once = self.stopped_by(Wanted::Stop(Stop::Now));
+        if self.until(Until::Finished, at_once).await.is_some() {
+            self.cut().await;
+        }
+    }
+
+    /// Waits until somebody asks for the run's end, at least so soon: by a signal,
+    /// or by an order.
+    fn stopped_by(&self, wanted: Wanted) -> impl Future<Output = ()> + use<> {
+        let (mut stop, mut by_order) = (self.stop.clone(), self.stopped_by_order.subscribe());
+        async move {
+            let Wanted::Stop(least) = wanted else {
+                return std::future::pending().await;
+            };
+            tokio::select! {
+                () = asked(&mut stop, least) => {}
+                () = asked(&mut by_order, least) => {}
             }
         }
     }
 
-    /// No new iterations: lets those under way end, and cuts them when the
-    /// graceful stop is over or the user asks again.
-    async fn wind_down(&mut self, reason: StopReason) -> StopReason {
-        let reason = self.stopping(reason);
-        let limit = Instant::now() + self.context.plan.graceful_stop;
-        let mut stop = self.stop.clone();
-        let cut = self
-            .until(async {
-                tokio::select! {
-                    () = tokio::time::sleep_until(limit.into()) => {}
-                    _ = stop.wait_for(|stop| *stop == Stop::Now) => {}
-                }
-            })
-            .await;
-        if cut.is_some() {
-            self.cut().await;
-        }
-        reason
-    }
-
     /// Drops what is still under way, and waits until it is gone.
     async fn cut(&mut self) {
-        for hand in &self.crew {
-            // A thread that is gone has panicked; hearing it out tells.
-            let _ = hand.commands.send(Command::Cut);
+        self.tell(To::All, Command::Cut);
+        self.until(Until::Finished, std::future::pending::<()>())
+            .await;
+    }
+
+    /// Does what somebody says who steers the run, or says why not.
+    fn take_order(&mut self, order: control::Order) {
+        let applied = self.apply(&order);
+        self.show_load();
+        // Whoever gave it need not wait for what came of it.
+        let _ = order.reply.send(applied);
+    }
+
+    /// Shows what there is to be from now on. Not a look, which would tell of the
+    /// requests of this moment.
+    fn show_load(&self) {
+        let now = Instant::now();
+        self.tell_status(now);
+        self.live.send_modify(|live| self.tell_load(live, now));
+    }
+
+    fn apply(&mut self, order: &control::Order) -> Result<Applied, Problem> {
+        let stop = match order.action {
+            Action::Stop => Some(Stop::Graceful),
+            Action::StopNow => Some(Stop::Now),
+            _ => None,
+        };
+        if let Some(stop) = stop {
+            self.stopped_by_order.send_if_modified(|asked| {
+                let more = *asked < stop;
+                *asked = (*asked).max(stop);
+                more
+            });
+            return Ok(Applied::default());
         }
-        self.until(std::future::pending::<()>()).await;
+        match self.context.phase() {
+            Phase::Running => {}
+            Phase::Starting => {
+                return Err(Problem::new("the run has not started").hint("try again when it has"));
+            }
+            Phase::Stopping | Phase::Finishing => {
+                return Err(Problem::new("the run comes to its end")
+                    .hint("no iterations start any more, whatever the target"));
+            }
+        }
+        let turns = self.courses.turn(order, Instant::now())?;
+        let mut changes = Vec::new();
+        for Turn {
+            scenario,
+            at,
+            steer,
+            change,
+        } in turns
+        {
+            let steering = Steering {
+                scenario: scenario as u32,
+                at: self.fleet.origin.moment(at),
+                steer,
+            };
+            self.tell(To::All, Command::Steer(steering));
+            let told = EventKind::LoadChanged(Box::new(change.clone()));
+            self.context.publish(told);
+            if change.by.is_by_hand() && self.load_changes.len() < CHANGES_KEPT {
+                let elapsed = self.started.elapsed();
+                self.load_changes.push((elapsed, change.clone()));
+            }
+            changes.push(change);
+        }
+        Ok(Applied { changes })
+    }
+
+    /// Tells the shape what happened in the last second, and asks what is to be.
+    fn ask_the_shape(&mut self, now: Instant) {
+        let (elapsed, is_paused) = self.courses.clock(0, now);
+        let is_running = self.context.phase() == Phase::Running && !elapsed.is_zero();
+        let vus = self.running();
+        let Some(pilot) = &mut self.pilot else { return };
+        if is_paused || !is_running {
+            return pilot.skip(now);
+        }
+        let heading = pilot.ask(now, self.started, elapsed, vus);
+        self.follow(heading);
+    }
+
+    /// Does what the pilot says.
+    fn follow(&mut self, heading: Heading) {
+        match heading {
+            Heading::Stay => {}
+            Heading::Load(load) => {
+                let (reply, _) = oneshot::channel();
+                let applied = self.apply(&control::Order {
+                    scenario: None,
+                    action: Action::Set(load),
+                    by: Steerer::Shape,
+                    reply,
+                });
+                if let Err(problem) = applied {
+                    // It comes to its end just now.
+                    tracing::debug!(%problem, %load, "what the shape asked for was not done");
+                }
+                self.show_load();
+            }
+            Heading::End => {
+                self.landed.send_replace(Some(StopReason::Completed));
+            }
+            Heading::Failed(why) => {
+                let reason = format!("the shape failed: {why}");
+                self.landed
+                    .send_replace(Some(StopReason::Other(reason.into())));
+            }
+        }
+    }
+
+    /// What the shape found out; nothing if the user does not wait for it.
+    async fn hear_the_shape_out(&mut self) -> Option<ShapeOutcome> {
+        let pilot = self.pilot.take()?;
+        let mut stop = self.stop.clone();
+        let outcome = tokio::select! {
+            outcome = pilot.finish() => outcome,
+            () = asked(&mut stop, Stop::Now) => return None,
+        };
+        let report = Box::new(outcome.report.clone());
+        self.context.publish(EventKind::ShapeReported(report));
+        Some(outcome)
+    }
+
+    /// VUs running when the workers last told.
+    fn running(&self) -> u32 {
+        let here = self.here();
+        here.map(|(_, hand)| hand.standing.running.iter().sum::<u32>())
+            .sum()
+    }
+
+    /// A sum over the workers that are there.
+    fn of_scenario(&self, scenario: usize, of: fn(&Standing) -> &Vec<u32>) -> u32 {
+        let here = self.here();
+        here.filter_map(|(_, hand)| of(&hand.standing).get(scenario))
+            .sum()
     }
 
     fn stopping(&mut self, reason: StopReason) -> StopReason {
@@ -419,115 +755,333 @@ impl<S: Script> Conductor<S> {
     }
 
     /// Keeps looking, reporting and sampling until `event` comes, or until
-    /// every thread has finished: then `None`.
-    async fn until<T>(&mut self, event: impl Future<Output = T>) -> Option<T> {
+    /// every worker has come so far: then `None`.
+    async fn until<T>(&mut self, until: Until, event: impl Future<Output = T>) -> Option<T> {
         let mut event = std::pin::pin!(event);
-        while self.crew.iter().any(|hand| !hand.finished) {
+        let goes_on = |hand: &Hand| match until {
+            Until::Stopped => !hand.stopped,
+            Until::Finished => !hand.finished,
+        };
+        while self
+            .crew
+            .iter()
+            .any(|hand| hand.is_playing() && goes_on(hand))
+        {
             let due = self.due();
+            let ramp_up = match self.is_ramping_up && self.look.is_none() {
+                true => self.courses.ramped_up(),
+                false => None,
+            };
             tokio::select! {
                 biased;
                 event = &mut event => return Some(event),
-                Some((index, report)) = self.reports.recv() => self.take_in(index, report),
-                () = sleep_until(due.into()) => self.keep_time().await,
+                Some((worker, news)) = self.fleet.news.recv() => self.take_in(worker, news),
+                heading = heading(&mut self.pilot, &self.courses) => self.follow(heading),
+                // Before orders: they may come without end.
+                () = at(due) => self.keep_time(),
+                Some(order) = ordered(&mut self.control) => self.take_order(order),
+                () = at(ramp_up) => self.begin_look(Look {
+                    reports: Vec::new(),
+                    look: false,
+                    ask: false,
+                    ramp_up: true,
+                    deadline: None,
+                }),
             }
         }
         None
     }
 
-    /// When the next tick is due.
-    fn due(&self) -> Instant {
-        self.cadences
-            .iter()
-            .map(|cadence| cadence.ticks.due())
-            .fold(self.looks.due().min(self.samples.due()), Instant::min)
+    /// When the next tick is due, or the workers have been waited for long enough.
+    fn due(&self) -> Option<Instant> {
+        let ticks = || {
+            self.cadences
+                .iter()
+                .map(|cadence| cadence.ticks.due())
+                .chain(self.pilot.as_ref().map(Pilot::due))
+                .fold(self.looks.due(), Instant::min)
+        };
+        let due = match &self.look {
+            Some(look) => look.deadline,
+            None => Some(ticks()),
+        };
+        let usage = self.usage.as_ref().map(Usage::due);
+        due.into_iter().chain(usage).min()
     }
 
-    /// Does what is due now, with one look at the threads for all of it.
-    async fn keep_time(&mut self) {
+    /// Does what is due now. One look at the workers is for all of it.
+    fn keep_time(&mut self) {
         let now = Instant::now();
-        let reports: Vec<_> = self
-            .cadences
-            .iter_mut()
-            .map(|cadence| cadence.ticks.pass(now))
-            .collect();
-        let (look, sample) = (self.looks.pass(now), self.samples.pass(now));
-        self.collect().await;
+        if let Some(usage) = &mut self.usage
+            && usage.pass(now)
+        {
+            usage.sample(&self.context);
+        }
+        match &self.look {
+            Some(look) if look.deadline.is_some_and(|deadline| now >= deadline) => {
+                self.end_look();
+            }
+            Some(_) => {}
+            None => {
+                let reports: Vec<_> = self
+                    .cadences
+                    .iter_mut()
+                    .map(|cadence| cadence.ticks.pass(now))
+                    .collect();
+                let look = self.looks.pass(now);
+                let ask = self.pilot.as_mut().is_some_and(|pilot| pilot.pass(now));
+                if look || ask || reports.contains(&true) {
+                    self.begin_look(Look {
+                        reports,
+                        look,
+                        ask,
+                        ramp_up: false,
+                        deadline: None,
+                    });
+                }
+            }
+        }
+    }
+
+    /// Asks every worker for what it measured.
+    fn begin_look(&mut self, look: Look) {
+        let hands = self.crew.iter_mut();
+        for hand in hands.filter(|hand| hand.is_playing() && !hand.finished) {
+            hand.awaited = true;
+        }
+        self.look = Some(Look {
+            deadline: Instant::now().checked_add(self.fleet.patience),
+            ..look
+        });
+        self.tell(To::All, Command::Take);
+        self.end_look_if_all_told();
+    }
+
+    fn end_look_if_all_told(&mut self) {
+        let is_awaited = |hand: &Hand| hand.is_here() && hand.awaited;
+        if self.look.is_some() && !self.crew.iter().any(is_awaited) {
+            self.end_look();
+        }
+    }
+
+    /// Reports, judges and shows what came of a look.
+    fn end_look(&mut self) {
+        let Some(look) = self.look.take() else { return };
         let now = Instant::now();
-        for (number, is_due) in reports.iter().enumerate() {
+        self.is_partial = self.crew.iter().any(|hand| hand.awaited);
+        for hand in &mut self.crew {
+            hand.awaited = false;
+        }
+        for (number, is_due) in look.reports.iter().enumerate() {
             if *is_due {
                 self.report_stats(number, now);
             }
         }
-        if reports[0] {
-            self.judge(now);
+        if look.ask {
+            self.ask_the_shape(now);
         }
-        if look {
+        if look.look {
+            let vus = self.running();
+            self.judge
+                .look(now.saturating_duration_since(self.started), vus);
+            self.end_the_dead(now);
             self.show();
         }
-        if sample {
-            self.sample();
+        if look.ramp_up {
+            self.ramp_up_finished(self.running());
         }
     }
 
-    /// Asks every thread for what it measured, and merges it.
-    async fn collect(&mut self) {
-        let mut waiting = 0;
-        for hand in self.crew.iter().filter(|hand| !hand.finished) {
-            if hand.commands.send(Command::Take).is_ok() {
-                waiting += 1;
-            }
-        }
-        while waiting > 0 {
-            let (index, report) = self.hear().await;
-            waiting -= 1;
-            // A thread that finished before it read the command says so, and
-            // nothing more.
-            self.take_in(index, report);
-        }
-        let own = shard::with(Shard::take);
-        self.merge(&own);
-    }
-
-    /// The next report. A thread that ends without its last one has panicked,
-    /// which is passed on.
-    async fn hear(&mut self) -> (usize, Report) {
-        match self.reports.recv().await {
-            Some(report) => report,
-            None => {
-                (0..self.crew.len()).for_each(|index| self.join(index));
-                unreachable!("a thread ends with a report or a panic");
+    /// Stops closed models of which no VU could start: their threads that have
+    /// none would wait for somebody who asks for more.
+    fn end_the_dead(&self, now: Instant) {
+        for scenario in 0..self.context.plan.scenarios.len() {
+            let wanted = self.courses.closed_vus(scenario, now);
+            let running = self.of_scenario(scenario, |standing| &standing.running);
+            let never_came = self.of_scenario(scenario, |standing| &standing.never_came);
+            if wanted > 0 && running == 0 && never_came >= wanted {
+                self.tell(To::All, Command::Stop(Some(scenario as u32)));
             }
         }
     }
 
-    fn take_in(&mut self, index: usize, report: Report) {
-        match report {
-            Report::Taken { measured, lag } => {
-                self.merge(&measured);
-                self.lag.merge(lag);
-            }
-            Report::Finished {
-                rest,
-                lag,
-                never_started,
-            } => {
-                self.merge(&rest);
-                self.lag.merge(lag);
-                self.never_started += never_started;
-                self.join(index);
-            }
-            Report::Ready(_) => {}
-        }
-    }
-
-    fn join(&mut self, index: usize) {
-        let hand = &mut self.crew[index];
-        hand.finished = true;
-        if let Some(thread) = hand.thread.take()
-            && let Err(panic) = thread.join()
+    fn take_in(&mut self, worker: WorkerId, news: News) {
+        if let News::Joined(name) = &news
+            && worker as usize == self.crew.len()
         {
-            std::panic::resume_unwind(panic);
+            let name: Arc<str> = name.as_str().into();
+            self.context.publish(EventKind::WorkerJoined(name.clone()));
+            self.crew.push(Hand::new(Member {
+                name,
+                share: None,
+                clock: None,
+            }));
         }
+        let Some(hand) = self.crew.get_mut(worker as usize) else {
+            return;
+        };
+        match news {
+            News::Ready(ready) => hand.ready = Some(ready),
+            News::SetUp(set_up) => hand.set_up = Some(set_up),
+            News::Measured(measured) => {
+                let Measured {
+                    measured,
+                    lag,
+                    standing,
+                    asked,
+                } = *measured;
+                hand.standing = standing;
+                hand.awaited &= !asked;
+                let requests = measured.requests.values();
+                for series in requests {
+                    hand.requests += series.duration.count();
+                    if !self.is_standalone {
+                        hand.durations.merge(&series.duration);
+                    }
+                }
+                hand.iterations += measured.iterations.finished;
+                hand.count_done(&measured, &self.context.plan);
+                self.lag.merge(lag);
+                self.merge(&measured);
+                self.end_look_if_all_told();
+            }
+            News::Ending(ending) => {
+                self.ending.send_if_modified(|first| {
+                    let is_first = first.is_none();
+                    first.get_or_insert(ending);
+                    is_first
+                });
+            }
+            // Of fewer parts than it was given since, it says so again.
+            News::Stopped(parts) => hand.stopped = parts >= hand.parts,
+            News::Finished { parts, played } => {
+                hand.stopped = parts >= hand.parts;
+                hand.finished = parts >= hand.parts;
+                hand.awaited = false;
+                hand.played = played;
+                self.end_look_if_all_told();
+            }
+            News::TornDown => hand.torn_down = true,
+            News::Concluded(conclusion) => {
+                hand.standing = conclusion.standing.clone();
+                hand.concluded = Some(conclusion);
+            }
+            News::Joined(_) => {}
+            News::Lost(why) => self.lose(worker, why),
+            News::Back => self.regain(worker),
+        }
+    }
+
+    /// Takes note that a worker is gone, and does what is to be done about it.
+    fn lose(&mut self, worker: WorkerId, why: String) {
+        let elapsed = self.elapsed(Instant::now());
+        let hand = &mut self.crew[worker as usize];
+        if !hand.is_here() {
+            return;
+        }
+        let name = hand.member.name.clone();
+        tracing::warn!(worker = &*name, why, "a worker is lost");
+        hand.lost = Some((elapsed, why.clone()));
+        hand.awaited = false;
+        let is_needed = !hand.finished && !hand.shares.is_empty();
+        self.context.publish(EventKind::WorkerLost(name.clone()));
+        self.end_look_if_all_told();
+        if !is_needed || self.context.phase() != Phase::Running {
+            return;
+        }
+        let is_inherited = self.on_loss == OnLoss::Rebalance && self.rebalance(worker);
+        let ends = match self.on_loss {
+            OnLoss::Abort => Some(format!("the worker `{name}` was lost: {why}")),
+            _ if is_inherited => None,
+            _ if !self.crew.iter().any(Hand::is_playing) => {
+                Some("every worker was lost".to_owned())
+            }
+            _ => None,
+        };
+        if let Some(reason) = ends {
+            self.landed
+                .send_replace(Some(StopReason::Other(reason.into())));
+        }
+    }
+
+    /// Takes note that a worker is back, with all that it measured in between.
+    fn regain(&mut self, worker: WorkerId) {
+        let hand = &mut self.crew[worker as usize];
+        if hand.lost.take().is_none() {
+            return;
+        }
+        hand.returns += 1;
+        let name = hand.member.name.clone();
+        let has_nothing = hand.shares.is_empty();
+        self.context.publish(EventKind::WorkerJoined(name));
+        if has_nothing && self.context.phase() == Phase::Running {
+            // Others have its part now.
+            self.tell(To::One(worker), Command::Stop(None));
+        }
+    }
+
+    /// Gives a lost worker's parts to one that waits, or deals them out to the
+    /// others; `false` if there are none.
+    fn rebalance(&mut self, lost: WorkerId) -> bool {
+        let waits = |hand: &Hand| hand.shares.is_empty() && hand.returns == 0;
+        let is_able = |hand: &Hand| hand.is_here() && matches!(hand.ready, Some(Ok(_)));
+        let able = (0..).zip(&self.crew).filter(|(_, hand)| is_able(hand));
+        let spare = able.clone().find(|(_, hand)| waits(hand));
+        let heirs: Vec<WorkerId> = match spare {
+            Some((worker, _)) => vec![worker],
+            None => able
+                .filter(|(_, hand)| !hand.shares.is_empty())
+                .map(|(worker, _)| worker)
+                .collect(),
+        };
+        let of = heirs.len() as u32;
+        if of == 0 {
+            return false;
+        }
+        let hand = &mut self.crew[lost as usize];
+        let shares = std::mem::take(&mut hand.shares);
+        let done = std::mem::take(&mut hand.done);
+        hand.gave_away = true;
+        let at = self.fleet.origin.moment(Instant::now() + self.fleet.ahead);
+        for (number, share) in shares.into_iter().enumerate() {
+            // What it did counts for the first of its parts.
+            let done = |scenario: usize| match number {
+                0 => done.get(scenario).copied().unwrap_or(0),
+                _ => 0,
+            };
+            let scenarios = self.context.plan.scenarios.iter().enumerate();
+            let left: Vec<Option<u64>> = scenarios
+                .map(|(scenario, plan)| {
+                    let part = match &plan.executor {
+                        Executor::SharedIterations { iterations, .. } => share.part(*iterations),
+                        Executor::PerVuIterations {
+                            vus, iterations, ..
+                        } => share.dealt(vus.get().into()).saturating_mul(*iterations),
+                        _ => return None,
+                    };
+                    Some(part.saturating_sub(done(scenario)))
+                })
+                .collect();
+            for (heir, worker) in (0..).zip(&heirs) {
+                let (Some(share), Some(own)) = (share.within(heir, of), Share::new(heir, of))
+                else {
+                    continue;
+                };
+                let left = left.iter().map(|left| left.map(|left| own.part(left)));
+                let part = TakeOver {
+                    share,
+                    at,
+                    left: left.collect(),
+                };
+                let hand = &mut self.crew[*worker as usize];
+                hand.shares.push(share);
+                hand.parts += 1;
+                hand.stopped = false;
+                hand.finished = false;
+                self.tell(To::One(*worker), Command::TakeOver(Box::new(part)));
+            }
+        }
+        true
     }
 
     fn merge(&mut self, snapshot: &Snapshot) {
@@ -537,14 +1091,22 @@ impl<S: Script> Conductor<S> {
         for series in snapshot.requests.values() {
             self.recent.merge(series);
         }
+        self.judge.take_in(snapshot);
+        if let Some(pilot) = &mut self.pilot {
+            pilot.merge(snapshot);
+        }
         self.total.merge(snapshot);
     }
 
     /// Ends an interval, and reports its statistics to whoever asked for them.
     fn report_stats(&mut self, number: usize, now: Instant) {
         let interval = self.cadences[number].interval;
-        if self.context.feed.wants_stats(interval) {
+        let is_shown = number == 0 && self.control.is_some();
+        if is_shown || self.context.feed.wants_stats(interval) {
             let stats = self.stats(&self.cadences[number], now);
+            if is_shown {
+                self.last_stats = Some(stats.clone());
+            }
             self.context.publish_at(interval, EventKind::Stats(stats));
         }
         self.cadences[number].measured = Snapshot::default();
@@ -553,27 +1115,13 @@ impl<S: Script> Conductor<S> {
 
     fn stats(&self, cadence: &Cadence, now: Instant) -> Arc<Stats> {
         Arc::new(Stats {
-            vus: self.shared.running.load(Ordering::Relaxed),
+            vus: self.running(),
             interval: cadence.measured.window(now - cadence.began),
-            total: self.total.window(now - self.started),
-            complete: true,
+            total: self
+                .total
+                .window(now.saturating_duration_since(self.started)),
+            complete: !self.is_partial && !self.crew.iter().any(Hand::is_missed),
         })
-    }
-
-    fn judge(&mut self, now: Instant) {
-        let verdicts = judge(
-            &self.context.plan.thresholds,
-            &self.total,
-            now - self.started,
-        );
-        for (number, verdict) in verdicts.iter().enumerate() {
-            let before = self.verdicts.get(number).is_none_or(|before| before.passed);
-            if before != verdict.passed {
-                self.context
-                    .publish(EventKind::ThresholdChanged(verdict.clone()));
-            }
-        }
-        self.verdicts = verdicts;
     }
 
     /// Shows how the run is doing, with the rates since the last time.
@@ -587,31 +1135,11 @@ impl<S: Script> Conductor<S> {
         let (requests, failures) = all.fold((0, 0), |(requests, failures), series| {
             (requests + series.duration.count(), failures + series.failed)
         });
-        let by_time = |executor: &Executor| matches!(executor, Executor::ConstantVus { .. });
-        let executors = || plan.scenarios.iter().map(|scenario| &scenario.executor);
-        let phase = self.context.phase();
-        let live = Live {
-            phase,
-            elapsed: if phase == Phase::Starting {
-                Duration::ZERO
-            } else {
-                now - self.started
-            },
-            vus: self.shared.running.load(Ordering::Relaxed),
-            vus_planned: plan.max_vus(),
-            planned: executors().all(by_time).then(|| {
-                executors()
-                    .map(Executor::max_duration)
-                    .max()
-                    .unwrap_or_default()
-            }),
+        let executors = plan.scenarios.iter().map(|scenario| &scenario.executor);
+        let mut live = Live {
             iterations: self.total.iterations.finished,
-            iterations_planned: executors()
-                .map(|executor| match executor {
-                    Executor::SharedIterations { iterations, .. } => Some(*iterations),
-                    Executor::ConstantVus { .. } => None,
-                })
-                .sum(),
+            iterations_planned: executors.map(Executor::iterations).sum(),
+            iterations_dropped: self.total.iterations.dropped.total(),
             requests,
             requests_per_s: if seconds > 0.0 {
                 recent.duration.count() as f64 / seconds
@@ -620,64 +1148,103 @@ impl<S: Script> Conductor<S> {
             },
             failures,
             p95_ms: recent.duration.quantile(0.95) as f64 / 1e3,
+            ..Live::default()
         };
+        self.tell_load(&mut live, now);
+        self.tell_status(now);
         self.live.send_replace(live);
     }
 
-    /// Looks at what the process uses, and warns if it runs short.
-    fn sample(&mut self) {
-        let lag = std::mem::take(&mut self.lag);
-        let mut usage = SystemUsage {
-            scheduler_lag_ms: lag.max.as_secs_f64() * 1e3,
-            ..self.sampler.sample()
+    /// How far the run is, and what it has and is to have.
+    fn tell_load(&self, live: &mut Live, now: Instant) {
+        let plan = &self.context.plan;
+        let executors = || plan.scenarios.iter().map(|scenario| &scenario.executor);
+        live.phase = self.context.phase();
+        live.elapsed = self.elapsed(now);
+        live.vus = self.running();
+        live.paused = self.courses.are_paused(now);
+        live.vus_planned = match self.pilot.is_none() && self.load_changes.is_empty() {
+            true => planned_vus(plan),
+            false => self.courses.vus(now),
         };
-        // What the threads told at the last look.
-        for series in self.total.requests.values() {
-            usage.requests_sent_bytes += series.sent_bytes;
-            usage.requests_received_bytes += series.received_bytes;
-        }
-        let cpu_is_known = self.sampler.knows_cpu();
-        self.health.take_in(&usage, cpu_is_known, lag);
-        if !cpu_is_known {
-            // Nobody is told of figures that were not measured.
-            return;
-        }
-        if self.context.feed.wants(Interests::SYSTEM) {
-            self.context.publish(EventKind::System(usage));
-        }
-        for change in self.shortage.observe(&usage) {
-            if matches!(change, EventKind::ResourceWarning(_)) {
-                self.resource_warnings += 1;
-            }
-            self.context.publish(change);
+        live.rate_planned = executors()
+            .any(Executor::is_open)
+            .then(|| self.courses.rate(now));
+        live.planned = executors()
+            .all(|executor| executor.iterations().is_none())
+            .then(|| self.planned(now))
+            .flatten();
+    }
+
+    /// Tells whoever may ask how the run stands.
+    fn tell_status(&self, now: Instant) {
+        let Some(control) = &self.control else { return };
+        let vus = |scenario| self.of_scenario(scenario, |standing| &standing.running);
+        control.status.send_replace(Arc::new(Status {
+            run_id: self.run_id.clone(),
+            test_plan: self.context.plan.test_plan.as_str().into(),
+            phase: self.context.phase(),
+            elapsed: self.elapsed(now),
+            planned: self.planned(now),
+            scenarios: self.courses.status(now, vus),
+            stats: self.last_stats.clone(),
+            thresholds: self.judge.standing().into(),
+        }));
+    }
+
+    /// How long iterations have been starting.
+    fn elapsed(&self, now: Instant) -> Duration {
+        match self.context.phase() {
+            Phase::Starting => Duration::ZERO,
+            _ => now.saturating_duration_since(self.started),
         }
     }
 
-    /// Runs each script's `teardown`, also after a run that failed.
+    /// How long the plan lasts, pauses included; `None` if only its shape ends it.
+    fn planned(&self, now: Instant) -> Option<Duration> {
+        let plan = &self.context.plan;
+        (plan.duration() < ENDLESS).then(|| match self.context.phase() {
+            Phase::Starting => plan.duration(),
+            _ => self.courses.lasts(self.started, now),
+        })
+    }
+
+    /// Has each script's `teardown` run, also after a run that failed, where
+    /// `setup` did.
     async fn tear_down(&mut self) {
-        for (seat, mut vu, data) in std::mem::take(&mut self.setups) {
-            let limit = self.context.plan.graceful_stop;
-            let mut stop = self.stop.clone();
-            let failed = tokio::select! {
-                torn = vu.teardown(&data) => torn.err(),
-                () = tokio::time::sleep(limit) => Some(ScriptError::new("`teardown` took too long")),
-                _ = stop.wait_for(|stop| *stop == Stop::Now) => None,
-            };
-            if let Some(error) = failed {
-                seat.script_failed(0, &error);
-            }
+        if !self.has_hooks {
+            return;
+        }
+        let set_up = |(worker, hand): (WorkerId, &Hand)| (worker, hand.is_here());
+        let Some((worker, _)) = (0..).zip(&self.crew).map(set_up).find(|(_, here)| *here) else {
+            return;
+        };
+        self.tell(To::One(worker), Command::TearDown(self.data.clone()));
+        let at = worker as usize;
+        let done = |conductor: &Self| {
+            let hand = &conductor.crew[at];
+            hand.torn_down || !hand.is_here()
+        };
+        if !self.wait_for(Wanted::Stop(Stop::Now), done).await {
+            self.tell(To::One(worker), Command::Cut);
+            self.wait_for(Wanted::Nothing, done).await;
+        }
+    }
+
+    /// Hears the workers' last words.
+    async fn conclude(&mut self) {
+        self.tell(To::All, Command::Conclude);
+        self.wait_for(Wanted::Nothing, |conductor| {
+            conductor.here().all(|(_, hand)| hand.concluded.is_some())
+        })
+        .await;
+        if let Some(usage) = &mut self.usage {
+            usage.sample(&self.context);
         }
     }
 
     /// The last statistics, the verdict and the last event.
-    fn end(mut self, reason: StopReason) -> Ended {
-        // What was asked for and never started is counted, whatever the cause.
-        let dropped = self.schedules.iter().map(Schedule::never_started).sum();
-        shard::with(|shard| shard.dropped_iterations(dropped));
-        let own = shard::with(Shard::take);
-        self.merge(&own);
-        // After the last requests, which it counts.
-        self.sample();
+    fn end(mut self, reason: StopReason, shape: Option<ShapeOutcome>) -> Ended {
         let now = Instant::now();
         let last: Vec<_> = self
             .cadences
@@ -688,13 +1255,22 @@ impl<S: Script> Conductor<S> {
             self.context
                 .publish_at(*interval, EventKind::Stats(stats.clone()));
         }
-        self.judge(now);
-        let vus = self.context.plan.max_vus();
+        let verdicts = self
+            .judge
+            .conclude(now.saturating_duration_since(self.started));
+        let is_broken_off = matches!(*self.ending.borrow(), Some(Ending::BrokenOff(_)));
+        let is_short = self.crew.iter().any(Hand::is_missed);
+        let played = self.played();
+        let vus = played.started + played.never_started;
         let exit_code = match &reason {
             StopReason::Aborted(_) => ExitCode::Aborted,
             StopReason::Interrupted => ExitCode::Interrupted,
-            _ if self.never_started == vus => ExitCode::ScriptFailed,
-            _ if self.verdicts.iter().any(|verdict| !verdict.passed) => ExitCode::ThresholdFailed,
+            _ if played.started == 0 && played.never_started > 0 => ExitCode::ScriptFailed,
+            StopReason::Threshold(_) => ExitCode::ThresholdFailed,
+            _ if verdicts.iter().any(|verdict| !verdict.passed) => ExitCode::ThresholdFailed,
+            // The load was not what it was to be.
+            _ if shape.as_ref().is_some_and(ShapeOutcome::has_failed) => ExitCode::Incomplete,
+            _ if is_broken_off || is_short => ExitCode::Incomplete,
             _ => ExitCode::Passed,
         };
         let summary = RunSummary {
@@ -702,7 +1278,7 @@ impl<S: Script> Conductor<S> {
             exit_code: exit_code as u8,
             reason: reason.clone(),
             stats: last[0].1.clone(),
-            thresholds: std::mem::take(&mut self.verdicts),
+            thresholds: verdicts,
             quality: self.quality(),
         };
         for (interval, stats) in last {
@@ -713,55 +1289,203 @@ impl<S: Script> Conductor<S> {
             self.context
                 .publish_at(interval, EventKind::RunFinished(Arc::new(summary)));
         }
+        let (health, warnings) = (self.health(), self.warnings());
         Ended {
             started_ms: self.context.clock().wall_ms(self.started),
             reason,
             summary,
             exit_code,
             total: self.total,
-            health: self.health.health(),
+            health,
             vus,
+            threshold_warnings: self.judge.warnings(),
+            workers: match self.is_standalone {
+                true => Vec::new(),
+                false => self.crew.iter().map(Hand::outcome).collect(),
+            },
+            warnings,
+            load_changes: self.load_changes,
+            shape,
         }
     }
 
     /// What the figures lack, and what recorders were not told.
     fn quality(&self) -> DataQuality {
-        let names = &self.shared.names;
-        let capped = NameKind::ALL.map(|kind| CappedNames {
-            kind,
-            limit: names.limit(),
-            uses: names.refused(kind),
-        });
+        let standings = || self.crew.iter().map(|hand| &hand.standing);
+        let capped = NameKind::ALL
+            .iter()
+            .enumerate()
+            .map(|(at, kind)| CappedNames {
+                kind: *kind,
+                limit: self.context.plan.limits.names,
+                uses: standings().map(|it| it.names_refused[at]).sum(),
+            });
+        let own = self.usage.as_ref().map_or(0, Usage::warnings);
+        let lost = self.crew.iter().filter(|hand| hand.is_missed()).count();
         DataQuality {
-            log_messages_dropped: self.context.log_messages_lost(),
-            script_errors_dropped: self.context.script_failures_untold(),
-            workers_lost: 0,
-            vus_not_started: self.never_started,
-            resource_warnings: self.resource_warnings,
-            names_capped: capped.into_iter().filter(|names| names.uses > 0).collect(),
+            log_messages_dropped: standings().map(|it| it.log_messages_lost).sum(),
+            script_errors_dropped: standings().map(|it| it.script_failures_untold).sum(),
+            workers_lost: lost as u32,
+            vus_not_started: self.played().never_started,
+            resource_warnings: own + standings().map(|it| it.resource_warnings).sum::<u32>(),
+            names_capped: capped.filter(|names| names.uses > 0).collect(),
+        }
+    }
+
+    fn played(&self) -> Played {
+        let all = self.crew.iter().map(|hand| hand.played);
+        all.fold(Played::default(), |all, played| Played {
+            started: all.started + played.started,
+            never_started: all.never_started + played.never_started,
+        })
+    }
+
+    /// How the generators did: of several, the worst of each.
+    fn health(&self) -> Health {
+        let conclusions = self.crew.iter().filter_map(|hand| hand.concluded.as_ref());
+        let all = conclusions.map(|conclusion| conclusion.health.clone());
+        all.reduce(Health::worst).unwrap_or_default()
+    }
+
+    /// What workers say the user should know, each with who says so.
+    fn warnings(&self) -> Vec<String> {
+        let of = |hand: &Hand| {
+            let warnings = hand.concluded.as_ref().map(|it| it.warnings.clone());
+            let name = hand.member.name.clone();
+            let is_standalone = self.is_standalone;
+            let said = move |warning| match is_standalone {
+                true => warning,
+                false => format!("{name}: {warning}"),
+            };
+            warnings.into_iter().flatten().map(said)
+        };
+        self.crew.iter().flat_map(of).collect()
+    }
+}
+
+impl Hand {
+    /// Counts the iterations that were started, by scenario.
+    fn count_done(&mut self, measured: &Snapshot, plan: &Plan) {
+        self.done.resize(plan.scenarios.len(), 0);
+        let started = |series: &IterationSeries| series.finished + series.interrupted;
+        if let [only] = &mut self.done[..] {
+            *only += started(&measured.iterations);
+            return;
+        }
+        // With more than one scenario results are grouped by it.
+        let mut tables = measured.groups.iter();
+        let Some(table) = tables.find(|table| *table.tag == *GROUP_BY_SCENARIO) else {
+            return;
+        };
+        for (done, scenario) in self.done.iter_mut().zip(&plan.scenarios) {
+            let series = table.values.get(&scenario.name);
+            let series = series.and_then(|series| series.iterations.as_deref());
+            *done += series.map_or(0, started);
+        }
+    }
+
+    fn outcome(&self) -> WorkerOutcome {
+        let conclusion = self.concluded.as_ref();
+        WorkerOutcome {
+            name: self.member.name.to_string(),
+            share: self.member.share,
+            clock: self.member.clock,
+            requests: self.requests,
+            iterations: self.iterations,
+            duration_histogram: self.durations.clone(),
+            health: conclusion.map(|conclusion| conclusion.health.clone()),
+            lost: self.lost.clone(),
+            returns: self.returns,
         }
     }
 }
 
-/// Waits until the user asks for the run's end; for ever if nobody can.
-async fn asked(stop: &mut watch::Receiver<Stop>) {
-    if stop.wait_for(|stop| *stop != Stop::No).await.is_err() {
+/// Which end of the run is waited for beside something else.
+#[derive(Debug, Clone, Copy)]
+enum Wanted {
+    /// One that comes at least so soon.
+    Stop(Stop),
+    /// None.
+    Nothing,
+}
+
+/// Why a run has come to its end, if nobody else ended it.
+fn why(ending: Option<&Ending>) -> StopReason {
+    match ending {
+        Some(Ending::Aborted(reason)) => StopReason::Aborted(reason.clone()),
+        Some(Ending::Over(reason) | Ending::BrokenOff(reason)) => StopReason::Other(reason.clone()),
+        None => StopReason::Completed,
+    }
+}
+
+/// Waits until a time; for ever if there is none.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What the pilot says next; never, if there is none.
+async fn heading(pilot: &mut Option<Pilot>, courses: &Courses) -> Heading {
+    match pilot {
+        Some(pilot) => pilot.answer(|| courses.clock(0, Instant::now()).0).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The next order of whoever steers the run; never, if nobody does.
+async fn ordered(control: &mut Option<Controlled>) -> Option<control::Order> {
+    match control {
+        Some(control) => control.orders.recv().await,
+        None => None,
+    }
+}
+
+/// How far the workers have to come.
+#[derive(Debug, Clone, Copy)]
+enum Until {
+    /// No more iterations start.
+    Stopped,
+    /// All VUs have ended.
+    Finished,
+}
+
+/// How many VUs the closed models come to at the most.
+fn planned_vus(plan: &Plan) -> u32 {
+    let closed = plan
+        .scenarios
+        .iter()
+        .filter(|scenario| !scenario.executor.is_open());
+    closed
+        .map(|scenario| {
+            let profile = Profile::of(&scenario.executor);
+            profile.vus(profile.peak(), Share::WHOLE)
+        })
+        .sum()
+}
+
+/// Waits until somebody asks for the run's end, at least so soon; for ever if
+/// nobody can.
+async fn asked(stop: &mut watch::Receiver<Stop>, least: Stop) {
+    if stop.wait_for(|stop| *stop >= least).await.is_err() {
         std::future::pending::<()>().await;
     }
 }
 
-fn script_failed(what: &str, error: &ScriptError) -> Problem {
-    let mut text = format!("{what}: {}", error.message);
-    for line in error.stack.iter().flat_map(|stack| stack.lines()) {
-        text.push_str("\n  ");
-        text.push_str(line);
-    }
-    Problem::new(text)
-}
-
 impl Ended {
     fn outcome(self, run_id: String, plan: Arc<Plan>, telemetry: Vec<RecorderOutcome>) -> Outcome {
-        let warnings = warnings(&self.summary.quality, self.vus);
+        let mut warnings = warnings(&self.summary.quality, self.vus);
+        warnings.extend(self.threshold_warnings);
+        if let Some(asked) = self.shape.as_ref().and_then(|shape| shape.too_many) {
+            warnings.push(format!(
+                "the shape asked for {asked} VUs, and there were {} at the most: `--max-vus` \
+                 makes room for more",
+                plan.max_vus()
+            ));
+        }
+        warnings.extend(never_tagged(&self.summary.stats.total));
+        warnings.extend(self.warnings);
         let lost = telemetry.iter().any(|recorder| !recorder.is_complete());
         let exit_code = match self.exit_code {
             ExitCode::Passed if lost => ExitCode::Incomplete,
@@ -776,6 +1500,9 @@ impl Ended {
             health: self.health,
             telemetry,
             warnings,
+            load_changes: self.load_changes,
+            shape: self.shape,
+            workers: self.workers,
             abort_detail: match self.reason {
                 StopReason::Aborted(reason) => Some(reason.to_string()),
                 _ => None,
@@ -789,9 +1516,13 @@ impl Ended {
 fn warnings(quality: &DataQuality, vus: u32) -> Vec<String> {
     let mut warnings = Vec::new();
     for CappedNames { kind, limit, uses } in &quality.names_capped {
+        let instead = match kind {
+            NameKind::TagValue => "group by a tag that has fewer",
+            _ => "give URLs that hold an id a name",
+        };
         warnings.push(format!(
             "more than {limit} {}: {uses} uses of the others are counted together as \
-             `(other)`; give URLs that hold an id a name, or raise `--names`",
+             `(other)`; {instead}, or raise `--names`",
             kind.plural(),
         ));
     }
@@ -818,52 +1549,16 @@ fn warnings(quality: &DataQuality, vus: u32) -> Vec<String> {
     warnings
 }
 
-/// What the samples of the process's use come to.
-struct HealthWatch {
-    health: Health,
-    /// How many samples told the use of processors.
-    samples: u32,
-    lag: Lag,
-}
-
-impl HealthWatch {
-    fn new(threads: usize) -> Self {
-        Self {
-            health: Health {
-                threads,
-                ..Health::default()
-            },
-            samples: 0,
-            lag: Lag::default(),
-        }
-    }
-
-    fn take_in(&mut self, usage: &SystemUsage, cpu_is_known: bool, lag: Lag) {
-        self.lag.merge(lag);
-        let health = &mut self.health;
-        health.cores = usage.cores;
-        health.memory_max_bytes = health.memory_max_bytes.max(usage.memory_bytes);
-        health.open_files_max = health.open_files_max.max(usage.open_files);
-        if !cpu_is_known {
-            return;
-        }
-        self.samples += 1;
-        health.cpu_is_known = true;
-        health.cpu_mean_percent +=
-            (usage.cpu_percent - health.cpu_mean_percent) / f64::from(self.samples);
-        health.cpu_max_percent = health.cpu_max_percent.max(usage.cpu_percent);
-        health.machine_cpu_max_percent = health
-            .machine_cpu_max_percent
-            .max(usage.machine_cpu_percent);
-        let steal = [health.steal_max_percent, usage.machine_steal_percent];
-        health.steal_max_percent = steal.into_iter().flatten().reduce(f64::max);
-    }
-
-    fn health(self) -> Health {
-        Health {
-            scheduler_lag_max: self.lag.max,
-            scheduler_late_share: self.lag.late_share(),
-            ..self.health
-        }
-    }
+/// The tags to group by that no request had: they may be misspelt.
+fn never_tagged(total: &Window) -> impl Iterator<Item = String> {
+    let never = |group: &&GroupStats| match &*group.values {
+        [row] => *row.value == *NONE,
+        _ => false,
+    };
+    total.groups.iter().filter(never).map(|group| {
+        format!(
+            "no request had the tag `{}` that results are grouped by (`--group-by`)",
+            group.tag
+        )
+    })
 }

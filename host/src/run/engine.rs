@@ -1,7 +1,7 @@
 //! The engine: threads that play VUs.
 //!
 //! A VU lives on one thread for its whole life. Each thread has a runtime, a
-//! shard and its VUs to itself, and talks to the conductor by two channels:
+//! shard and its VUs to itself, and talks to its worker by two channels:
 //! [`Command`]s in (a handful in a run), [`Report`]s out (about one a second).
 
 use std::sync::Arc;
@@ -9,32 +9,32 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 
 use super::pulse::{Lag, Pulse};
-use crate::executor::Schedule;
+use crate::executor::{Company, Order, Played, Troupe};
 use crate::measure::ScriptError;
 use crate::stats::{Names, Shard, Snapshot, shard};
-use crate::vu::{Ended, Script, Seat, VirtualUser, play};
+use crate::vu::Script;
 
-/// What the conductor tells a thread.
+/// What a worker tells a thread.
 pub(super) enum Command {
-    /// Starts the VUs, each with its scenario's schedule.
+    /// Starts the scenarios.
     Start {
-        /// By scenario.
-        schedules: Arc<[Schedule]>,
+        /// When the run starts; each scenario starts so much later.
+        at: Instant,
         /// What `setup` returned, by scenario.
         data: Arc<[Arc<str>]>,
     },
     /// Asks for what was measured since the last time.
     Take,
-    /// Drops whatever is still under way.
-    Cut,
+    /// An order for one scenario, or for all.
+    Order(Option<usize>, Order),
 }
 
-/// What a thread tells the conductor.
+/// What a thread tells its worker.
 pub(super) enum Report {
     /// The VUs are made, or one could not be.
     Ready(Result<(), ScriptError>),
@@ -45,41 +45,36 @@ pub(super) enum Report {
         /// How late the thread ran.
         lag: Lag,
     },
-    /// All VUs have ended. The last report.
+    /// No more iterations start on this thread.
+    Stopped,
+    /// The thread has ended: after its last report, or by a panic.
+    Gone,
+    /// All VUs have ended. The last report but for [`Report::Gone`].
     Finished {
         /// What was measured since the last time.
         rest: Snapshot,
         /// How late the thread ran since then.
         lag: Lag,
-        /// How many VUs could not start.
-        never_started: u32,
+        /// How many VUs started, and how many could not.
+        played: Played,
     },
 }
 
-/// What all threads of a run share.
-pub(super) struct Shared<S> {
-    /// By scenario.
-    pub(super) scripts: Vec<S>,
-    pub(super) names: Names,
-    /// VUs now running, over all threads.
-    pub(super) running: AtomicU32,
-}
+/// The scenarios of a run on this node.
+pub(super) type Companies<S> = Arc<[Arc<Company<S>>]>;
 
-/// A place for a VU: its scenario's number and its seat.
-pub(super) type Place = (usize, Seat);
-
-/// Starts a thread that makes these VUs and waits for its commands. Commands
-/// and reports are few, so neither channel has a bound.
+/// Starts a thread that makes its part of the VUs and waits for its commands.
+/// Commands and reports are few, so neither channel has a bound.
 ///
 /// # Errors
 ///
 /// If the machine gives no more threads.
 pub(super) fn spawn<S: Script>(
-    index: usize,
-    places: Vec<Place>,
-    shared: Arc<Shared<S>>,
+    index: u32,
+    companies: Companies<S>,
+    names: Names,
     commands: UnboundedReceiver<Command>,
-    reports: UnboundedSender<(usize, Report)>,
+    report: impl Fn(Report) + Send + 'static,
 ) -> std::io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name(format!("squall-vus-{index}")).spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -88,44 +83,55 @@ pub(super) fn spawn<S: Script>(
             .max_blocking_threads(4)
             .build()
             .expect("a runtime needs an epoll instance and a pipe, which the pre-flight left room for");
-        shard::install(Shard::new(shared.names.clone()));
-        let report = |report| {
-            // The conductor hears every thread out; were it gone, so is the run.
-            let _ = reports.send((index, report));
-        };
-        runtime.block_on(play_all(places, &shared, commands, report));
+        shard::install(Shard::new(names));
+        runtime.block_on(play_all(index, &companies, commands, report));
     })
 }
 
 async fn play_all<S: Script>(
-    places: Vec<Place>,
-    shared: &Arc<Shared<S>>,
+    index: u32,
+    companies: &Companies<S>,
     mut commands: UnboundedReceiver<Command>,
     report: impl Fn(Report),
 ) {
-    let vus = match make(places, shared).await {
-        Ok(vus) => vus,
-        Err(error) => return report(Report::Ready(Err(error))),
-    };
+    let mut troupes = Vec::new();
+    for (scenario, company) in companies.iter().enumerate() {
+        if !company.concerns(index) {
+            continue;
+        }
+        let mut troupe = Troupe::new(company.clone(), index);
+        if let Err(error) = troupe.prepare().await {
+            return report(Report::Ready(Err(error)));
+        }
+        troupes.push((scenario, troupe));
+    }
     report(Report::Ready(Ok(())));
-    let Some(Command::Start { schedules, data }) = commands.recv().await else {
+    let Some(Command::Start { at, data }) = commands.recv().await else {
         // The run ended before it began.
         return report(Report::Finished {
             rest: shard::with(Shard::take),
             lag: Lag::default(),
-            never_started: 0,
+            played: Played::default(),
         });
     };
     let mut playing = JoinSet::new();
-    for (scenario, seat, mut vu) in vus {
+    let mut orders: Vec<(usize, UnboundedSender<Order>)> = Vec::new();
+    let starting = Arc::new(AtomicU32::new(troupes.len() as u32));
+    let (stopped, mut all_stopped) = unbounded_channel();
+    for (scenario, troupe) in troupes {
+        let (sender, receiver) = unbounded_channel();
+        orders.push((scenario, sender));
+        let (starting, stopped) = (starting.clone(), stopped.clone());
+        let origin = at + companies[scenario].plan().start_time;
         let data = data[scenario].clone();
-        let (schedules, shared) = (schedules.clone(), shared.clone());
-        playing.spawn(async move {
-            let _running = Running::count(&shared.running);
-            play(&mut vu, &seat, data, &schedules[scenario]).await
-        });
+        playing.spawn(troupe.play(origin, data, receiver, move || {
+            if starting.fetch_sub(1, Ordering::Relaxed) == 1 {
+                let _ = stopped.send(());
+            }
+        }));
     }
-    let mut never_started = 0;
+    drop(stopped);
+    let mut all_played = Played::default();
     let mut pulse = Pulse::new(Instant::now());
     loop {
         tokio::select! {
@@ -135,17 +141,27 @@ async fn play_all<S: Script>(
                     measured: shard::with(Shard::take),
                     lag: pulse.take(Instant::now()),
                 }),
-                Some(Command::Cut) | None => playing.abort_all(),
+                Some(Command::Order(scenario, order)) => {
+                    for (of, orders) in &orders {
+                        if scenario.is_none_or(|scenario| scenario == *of) {
+                            // One that has played to its end needs no orders.
+                            let _ = orders.send(order);
+                        }
+                    }
+                }
+                None => playing.abort_all(),
                 Some(Command::Start { .. }) => {}
             },
+            Some(()) = all_stopped.recv() => report(Report::Stopped),
             () = sleep_until(pulse.due().into()) => pulse.beat(Instant::now()),
-            ended = playing.join_next() => match ended {
-                Some(Ok(Ended::NeverStarted)) => never_started += 1,
-                Some(Ok(Ended::Done)) => {}
+            played = playing.join_next() => match played {
+                Some(Ok(Played { started, never_started })) => {
+                    all_played.started += started;
+                    all_played.never_started += never_started;
+                }
                 Some(Err(error)) if error.is_panic() => {
                     std::panic::resume_unwind(error.into_panic());
                 }
-                // Cut: the iteration has recorded its interruption.
                 Some(Err(_)) => {}
                 None => break,
             },
@@ -154,38 +170,6 @@ async fn play_all<S: Script>(
     report(Report::Finished {
         rest: shard::with(Shard::take),
         lag: pulse.take(Instant::now()),
-        never_started,
+        played: all_played,
     });
-}
-
-/// Makes the VUs and all they need, so that the start is only a start.
-async fn make<S: Script>(
-    places: Vec<Place>,
-    shared: &Shared<S>,
-) -> Result<Vec<(usize, Seat, S::Vu)>, ScriptError> {
-    let mut vus = Vec::with_capacity(places.len());
-    for (scenario, seat) in places {
-        let mut vu = shared.scripts[scenario]
-            .vu(seat.clone())
-            .map_err(|problem| ScriptError::new(problem.to_string()))?;
-        vu.prepare().await?;
-        vus.push((scenario, seat, vu));
-    }
-    Ok(vus)
-}
-
-/// Counts a VU among those running, until it is dropped.
-struct Running<'a>(&'a AtomicU32);
-
-impl<'a> Running<'a> {
-    fn count(running: &'a AtomicU32) -> Self {
-        running.fetch_add(1, Ordering::Relaxed);
-        Self(running)
-    }
-}
-
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }

@@ -16,6 +16,25 @@ const MAPS_PER_VU: u64 = 6;
 const MAPS_RESERVED: u64 = 3_000;
 const FILES_RESERVED: u64 = 100;
 
+/// How many VUs the machine's limits leave room for. Raises the limit on open
+/// files as far as allowed.
+pub fn room() -> u32 {
+    room_in(raise_open_files(), memory_maps())
+}
+
+fn memory_maps() -> Option<u64> {
+    std::fs::read_to_string("/proc/sys/vm/max_map_count")
+        .ok()
+        .and_then(|text| text.trim().parse().ok())
+}
+
+fn room_in(files: Option<u64>, maps: Option<u64>) -> u32 {
+    let files = files.map(|files| files.saturating_sub(FILES_RESERVED));
+    let maps = maps.map(|maps| maps.saturating_sub(MAPS_RESERVED) / MAPS_PER_VU);
+    let room = files.into_iter().chain(maps).min();
+    room.map_or(u32::MAX, |room| u32::try_from(room).unwrap_or(u32::MAX))
+}
+
 /// Raises the limit on open files as far as allowed, and checks that the
 /// machine has room for `vus` VUs.
 ///
@@ -25,10 +44,7 @@ const FILES_RESERVED: u64 = 100;
 /// raise it.
 pub fn check(vus: u32) -> Result<(), Error> {
     let files = raise_open_files();
-    let maps = std::fs::read_to_string("/proc/sys/vm/max_map_count")
-        .ok()
-        .and_then(|text| text.trim().parse().ok());
-    fits(vus, files, maps).map_err(Error::Machine)
+    fits(vus, files, memory_maps()).map_err(Error::Machine)
 }
 
 fn fits(vus: u32, files: Option<u64>, maps: Option<u64>) -> Result<(), Problem> {
@@ -91,5 +107,8 @@ mod tests {
         let maps = fits(12_000, Some(20_000), Some(65_530)).expect_err("too many");
         assert!(maps.what.contains("10421 VUs fit"), "{maps}");
         assert!(fits(10_421, Some(20_000), Some(65_530)).is_ok());
+        assert_eq!(room_in(Some(20_000), Some(65_530)), 10_421);
+        assert_eq!(room_in(Some(1_024), None), 924);
+        assert_eq!(room_in(None, None), u32::MAX);
     }
 }

@@ -7,6 +7,8 @@
 
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 /// How often a thread looks.
 const PERIOD: Duration = Duration::from_millis(100);
 /// From how much on a timer counts as late. Timers have a grain of a
@@ -14,26 +16,27 @@ const PERIOD: Duration = Duration::from_millis(100);
 const LATE: Duration = Duration::from_millis(50);
 
 /// How late timers were over some stretch of time.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Lag {
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Lag {
     /// The latest of them.
-    pub(super) max: Duration,
+    pub max: Duration,
     /// The time spent being late, by more than 50 ms each time.
-    pub(super) late: Duration,
+    pub late: Duration,
     /// All the time that was watched.
-    pub(super) watched: Duration,
+    pub watched: Duration,
 }
 
 impl Lag {
     /// Adds what another thread, or another stretch of time, has seen.
-    pub(super) fn merge(&mut self, other: Self) {
+    pub fn merge(&mut self, other: Self) {
         self.max = self.max.max(other.max);
         self.late += other.late;
         self.watched += other.watched;
     }
 
     /// The part of the time spent being late, from 0 to 1.
-    pub(super) fn late_share(&self) -> f64 {
+    pub fn late_share(&self) -> f64 {
         if self.watched.is_zero() {
             return 0.0;
         }

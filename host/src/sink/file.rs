@@ -16,10 +16,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Ledger;
 use super::lines::write_on;
-use super::place::Target;
-use super::rotated;
+use super::place::{AT_ONCE, AT_ONCE_IN_A_PIPE, Target, count_lines, whole_lines};
+use super::{Ledger, Stopped, rotated};
 use crate::error::Problem;
 use crate::plan::{FileSpec, Rotation};
 
@@ -131,32 +130,69 @@ impl LogFile {
         Ok(())
     }
 
-    fn write_at(&mut self, line: &[u8], owner: &Arc<Ledger>, now: Instant) {
+    fn write_at(&mut self, lines: &[u8], owner: &Arc<Ledger>, now: Instant) {
         if now.duration_since(self.looked) >= LOOK {
             self.looked = now;
             self.look();
         }
-        if self.is_due(line, now) {
+        let mut rest = lines;
+        while !rest.is_empty() {
+            rest = self.write_some(rest, owner, now);
+        }
+    }
+
+    /// Writes as many lines as come into the same file, in one piece, and
+    /// returns the rest. Of lines that cannot be written it loses the first.
+    fn write_some<'a>(&mut self, lines: &'a [u8], owner: &Arc<Ledger>, now: Instant) -> &'a [u8] {
+        if self.is_due(first_line(lines), now) {
             match self.rotate() {
                 Ok(()) => self.over(Trouble::Rotate),
                 Err(error) => self.told(Trouble::Rotate, &error),
             }
         }
-        let written = match &mut self.open {
-            Some(open) => open.append(line, owner, now),
-            None => Open::new(&self.path).and_then(|mut open| {
-                let written = open.append(line, owner, now);
-                self.open = Some(open);
-                written
-            }),
-        };
-        match written {
-            Ok(()) => self.over(Trouble::Write),
-            Err(error) => {
-                owner.lose(1, &format!("`{}`: {error}", self.path.display()));
-                self.told(Trouble::Write, &error);
+        if self.open.is_none() {
+            match Open::new(&self.path) {
+                Ok(open) => self.open = Some(open),
+                Err(error) => return self.lose_first(lines, owner, &error),
             }
         }
+        let fitting = self.fitting(lines);
+        let (fitting, rest) = lines.split_at(fitting);
+        let Some(open) = &mut self.open else {
+            return rest;
+        };
+        match open.append(fitting, owner, now) {
+            Ok(()) => {
+                self.over(Trouble::Write);
+                rest
+            }
+            Err((written, error)) => self.lose_first(&lines[written..], owner, &error),
+        }
+    }
+
+    fn lose_first<'a>(
+        &mut self,
+        lines: &'a [u8],
+        owner: &Arc<Ledger>,
+        error: &io::Error,
+    ) -> &'a [u8] {
+        owner.lose(1, &format!("`{}`: {error}", self.path.display()));
+        self.told(Trouble::Write, error);
+        &lines[first_line(lines).len()..]
+    }
+
+    /// How many bytes of lines the file has room for: one line at least.
+    fn fitting(&self, lines: &[u8]) -> usize {
+        let limit = self.rotation.as_ref().and_then(|rotation| rotation.size);
+        let (Some(limit), Some(open)) = (limit, &self.open) else {
+            return lines.len();
+        };
+        let before = open.size + u64::from(open.is_torn);
+        let room = usize::try_from(limit.get().saturating_sub(before)).unwrap_or(usize::MAX);
+        if room >= lines.len() {
+            return lines.len();
+        }
+        whole_lines(&lines[..room]).max(first_line(lines).len())
     }
 
     fn is_due(&self, line: &[u8], now: Instant) -> bool {
@@ -231,9 +267,16 @@ impl Target for LogFile {
         })
     }
 
-    fn write(&mut self, line: &[u8], owner: &Arc<Ledger>) -> io::Result<()> {
-        self.write_at(line, owner, Instant::now());
+    fn write(&mut self, lines: &[u8], owner: &Arc<Ledger>) -> Result<(), Stopped> {
+        self.write_at(lines, owner, Instant::now());
         Ok(())
+    }
+
+    fn at_once(&self) -> usize {
+        match &self.open {
+            Some(open) if open.is_regular => AT_ONCE,
+            _ => AT_ONCE_IN_A_PIPE,
+        }
     }
 
     fn drain(&mut self, _: &Ledger) {
@@ -261,30 +304,38 @@ impl Open {
         (there.dev(), there.ino()) == self.device_and_inode
     }
 
-    fn append(&mut self, line: &[u8], owner: &Arc<Ledger>, now: Instant) -> io::Result<()> {
+    /// Appends whole lines. If it fails, says how many bytes of them, whole
+    /// lines again, are written.
+    fn append(
+        &mut self,
+        lines: &[u8],
+        owner: &Arc<Ledger>,
+        now: Instant,
+    ) -> Result<(), (usize, io::Error)> {
         if self.is_torn {
             // What was begun stands on a line of its own, with no line lost.
-            write_on(&mut self.file, b"\n", &mut 0)?;
+            write_on(&mut self.file, b"\n", &mut 0).map_err(|error| (0, error))?;
             self.is_torn = false;
             self.size += 1;
         }
         let mut written = 0;
-        let result = write_on(&mut self.file, line, &mut written);
+        let result = write_on(&mut self.file, lines, &mut written);
         self.size += written as u64;
-        if result.is_err() {
-            self.take_back(written as u64);
-            return result;
+        let whole = whole_lines(&lines[..written]);
+        self.take_back((written - whole) as u64);
+        let count = count_lines(&lines[..whole]) as u64;
+        if count > 0 {
+            self.began.get_or_insert(now);
+            match self
+                .owners
+                .iter_mut()
+                .find(|(it, _)| Arc::ptr_eq(it, owner))
+            {
+                Some((_, lines)) => *lines += count,
+                None => self.owners.push((owner.clone(), count)),
+            }
         }
-        self.began.get_or_insert(now);
-        match self
-            .owners
-            .iter_mut()
-            .find(|(it, _)| Arc::ptr_eq(it, owner))
-        {
-            Some((_, lines)) => *lines += 1,
-            None => self.owners.push((owner.clone(), 1)),
-        }
-        Ok(())
+        result.map_err(|error| (whole, error))
     }
 
     /// Takes back the beginning of a line that could not be written whole.
@@ -300,6 +351,11 @@ impl Open {
             self.is_torn = true;
         }
     }
+}
+
+fn first_line(lines: &[u8]) -> &[u8] {
+    let end = memchr::memchr(b'\n', lines);
+    end.map_or(lines, |end| &lines[..=end])
 }
 
 #[cfg(test)]
@@ -417,6 +473,7 @@ mod tests {
         fn every_line_is_in_one_file_whole_and_in_order(
             size in 1u64..200,
             lengths in prop::collection::vec(0usize..120, 1..60),
+            at_once in 1usize..20,
         ) {
             let mut fixture = fixture(Some(by_size(size)));
             let lines: Vec<_> = lengths
@@ -424,8 +481,8 @@ mod tests {
                 .enumerate()
                 .map(|(number, length)| format!("{number}:{}", "x".repeat(*length)))
                 .collect();
-            for line in &lines {
-                fixture.write(line);
+            for together in lines.chunks(at_once) {
+                fixture.write(&together.join("\n"));
             }
             let mut files = fixture.rotated();
             files.push(fixture.text());
@@ -532,11 +589,29 @@ mod tests {
         let mut file = LogFile::open(&spec).expect("opened");
         let ledger: Arc<Ledger> = Arc::default();
         for _ in 0..3 {
-            file.write(b"{}\n", &ledger).expect("it may work again");
+            file.write(b"{}\n{}\n", &ledger).expect("it may work again");
         }
-        assert_eq!(ledger.unwritten(), 3);
+        assert_eq!(ledger.unwritten(), 6);
         let cause = ledger.cause().expect("there is one");
         assert!(cause.starts_with("`/dev/full`: No space left"), "{cause}");
+    }
+
+    #[test]
+    fn of_lines_written_together_those_that_are_lost_are_counted() {
+        let mut fixture = fixture(None);
+        let open = fixture.file.open.as_mut().expect("open");
+        let ledger: Arc<Ledger> = Arc::default();
+        open.file = File::options()
+            .read(true)
+            .open("/dev/null")
+            .expect("opened");
+        let (written, _) = open
+            .append(b"1\n2\n", &ledger, Instant::now())
+            .expect_err("it is not open for writing");
+        assert_eq!((written, open.size, open.owners.len()), (0, 0, 0));
+        // And each of them is lost by itself.
+        fixture.write("1\n2");
+        assert_eq!(fixture.lost().0, 2);
     }
 
     #[test]

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use super::Ledger;
-use super::place::Target;
+use super::place::{AT_ONCE_IN_A_PIPE, Target, count_lines};
+use super::{Ledger, Stopped};
 
-/// Writes lines to what should not buffer: each is handed to it in one piece.
+/// Writes lines to what should not buffer: each is handed to it in one piece,
+/// and short ones together.
 #[derive(Debug)]
 pub struct Lines<W> {
     writer: W,
@@ -22,9 +23,18 @@ impl<W: Write + Send> Lines<W> {
 }
 
 impl<W: Write + Send> Target for Lines<W> {
-    fn write(&mut self, line: &[u8], _: &Arc<Ledger>) -> io::Result<()> {
-        write_whole(&mut self.writer, line)?;
-        self.writer.flush()
+    fn write(&mut self, lines: &[u8], _: &Arc<Ledger>) -> Result<(), Stopped> {
+        let mut written = 0;
+        write_on(&mut self.writer, lines, &mut written)
+            .and_then(|()| self.writer.flush())
+            .map_err(|error| Stopped {
+                written: count_lines(&lines[..written]),
+                error,
+            })
+    }
+
+    fn at_once(&self) -> usize {
+        AT_ONCE_IN_A_PIPE
     }
 }
 
@@ -119,6 +129,31 @@ mod tests {
     }
 
     #[test]
+    fn what_was_written_before_a_failure_is_told_in_whole_lines() {
+        struct Full(usize);
+        impl Write for Full {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                let count = bytes.len().min(self.0);
+                self.0 -= count;
+                match count {
+                    0 => Err(io::ErrorKind::BrokenPipe.into()),
+                    count => Ok(count),
+                }
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        for (room, whole) in [(0, 0), (2, 0), (3, 1), (8, 2)] {
+            let stopped = Lines::new(Full(room)).write(b"{}\n{}\n{}\n", &Arc::default());
+            let stopped = stopped.expect_err("it has no room");
+            assert_eq!(stopped.written, whole, "{room} bytes");
+            assert_eq!(stopped.error.kind(), io::ErrorKind::BrokenPipe);
+        }
+    }
+
+    #[test]
     fn a_full_pipe_is_waited_for() {
         let (near, mut far) = UnixStream::pair().expect("a pair of sockets");
         near.set_nonblocking(true).expect("possible");
@@ -137,7 +172,7 @@ mod tests {
         drop(far);
         let error = Lines::new(near).write(b"{}\n", &Arc::default());
         assert_eq!(
-            error.expect_err("nobody reads").kind(),
+            error.expect_err("nobody reads").error.kind(),
             io::ErrorKind::BrokenPipe
         );
     }

@@ -19,6 +19,7 @@
 //! Every lost line is counted in the [`Ledger`] of the recorder it came from,
 //! with the first cause.
 
+use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
 
@@ -45,6 +46,27 @@ pub trait Sink: Send {
     /// The sink is not used again.
     fn write_line(&mut self, line: &str) -> io::Result<()>;
 
+    /// Takes several lines, as if each were handed to
+    /// [`write_line`](Self::write_line). May block.
+    ///
+    /// # Errors
+    ///
+    /// If one of them was not, or not wholly, written, and no further one can
+    /// be. The sink is not used again.
+    fn write_lines(&mut self, lines: &[Cow<'_, str>]) -> Result<(), Stopped> {
+        for (written, line) in lines.iter().enumerate() {
+            self.write_line(line)
+                .map_err(|error| Stopped { written, error })?;
+        }
+        Ok(())
+    }
+
+    /// How many bytes are best handed over at once. While they are being
+    /// written, none of their lines counts as written.
+    fn at_once(&self) -> usize {
+        0
+    }
+
     /// Writes what was held back, after the last line. Blocks until that is
     /// done, or the ledger is abandoned.
     fn finish(&mut self) {}
@@ -53,6 +75,16 @@ pub trait Sink: Send {
     fn ledger(&self) -> Arc<Ledger> {
         Arc::default()
     }
+}
+
+/// Why no further lines can be written.
+#[derive(Debug)]
+pub struct Stopped {
+    /// How many of the lines that were handed over are written, all at the
+    /// beginning.
+    pub written: usize,
+    /// What is in the way.
+    pub error: io::Error,
 }
 
 /// Nowhere.

@@ -1,11 +1,30 @@
 //! One writer for all recorders that write to the same place.
 
+use std::borrow::Cow;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Ledger, Sink};
+use super::{Ledger, Sink, Stopped};
 use crate::error::Problem;
+
+/// How many bytes of lines a regular file takes at once.
+pub(super) const AT_ONCE: usize = 64 << 10;
+
+/// How many bytes of lines anything else takes at once: what a pipe takes in one
+/// piece, whoever else writes to it.
+pub(super) const AT_ONCE_IN_A_PIPE: usize = 4096;
+
+/// How many of these bytes come before the first line that is not whole.
+pub(super) fn whole_lines(bytes: &[u8]) -> usize {
+    let end = memchr::memrchr(b'\n', bytes);
+    end.map_or(0, |end| end + 1)
+}
+
+/// How many lines end in these bytes.
+pub(super) fn count_lines(bytes: &[u8]) -> usize {
+    memchr::memchr_iter(b'\n', bytes).count()
+}
 
 /// What lines are written to, by one recorder at a time.
 pub(super) trait Target: Send {
@@ -15,13 +34,18 @@ pub(super) trait Target: Send {
         Ok(())
     }
 
-    /// Writes a line, with the line break at its end. What it holds back or
-    /// loses it tells the line's owner.
+    /// Writes lines, each with the line break at its end. What it holds back or
+    /// loses it tells the lines' owner.
     ///
     /// # Errors
     ///
-    /// If this line and all further ones cannot be written.
-    fn write(&mut self, line: &[u8], owner: &Arc<Ledger>) -> io::Result<()>;
+    /// If one of them and all further ones cannot be written.
+    fn write(&mut self, lines: &[u8], owner: &Arc<Ledger>) -> Result<(), Stopped>;
+
+    /// How many bytes of lines it takes at once without harm.
+    fn at_once(&self) -> usize {
+        0
+    }
 
     /// Writes what is held back, unless `owner` is abandoned meanwhile.
     fn drain(&mut self, _owner: &Ledger) {}
@@ -34,7 +58,9 @@ pub(super) trait Target: Send {
 pub(super) struct Share {
     place: Arc<Place>,
     ledger: Arc<Ledger>,
-    line: Vec<u8>,
+    /// What is handed over: kept for its room.
+    lines: Vec<u8>,
+    at_once: usize,
     has_finished: bool,
 }
 
@@ -47,24 +73,27 @@ struct Place {
 impl Share {
     /// The first share in `target`, which the user knows as `name`.
     pub(super) fn first(name: String, target: Box<dyn Target>) -> Self {
+        let at_once = target.at_once();
         let place = Arc::new(Place {
             target: Mutex::new(target),
             users: AtomicUsize::new(0),
         });
-        Self::new(place, name)
+        Self::new(place, name, at_once)
     }
 
     /// Another share in the same target.
     pub(super) fn another(&self) -> Self {
-        Self::new(self.place.clone(), self.ledger.place().to_owned())
+        let name = self.ledger.place().to_owned();
+        Self::new(self.place.clone(), name, self.at_once)
     }
 
-    fn new(place: Arc<Place>, name: String) -> Self {
+    fn new(place: Arc<Place>, name: String, at_once: usize) -> Self {
         place.users.fetch_add(1, Ordering::Relaxed);
         Self {
             place,
             ledger: Arc::new(Ledger::new(name)),
-            line: Vec::new(),
+            lines: Vec::new(),
+            at_once,
             has_finished: false,
         }
     }
@@ -85,18 +114,31 @@ impl Share {
 
 impl Sink for Share {
     fn write_line(&mut self, line: &str) -> io::Result<()> {
-        self.line.clear();
-        self.line.extend_from_slice(line.as_bytes());
-        self.line.push(b'\n');
+        self.write_lines(&[Cow::Borrowed(line)])
+            .map_err(|stopped| stopped.error)
+    }
+
+    fn write_lines(&mut self, lines: &[Cow<'_, str>]) -> Result<(), Stopped> {
+        self.lines.clear();
+        for line in lines {
+            self.lines.extend_from_slice(line.as_bytes());
+            self.lines.push(b'\n');
+        }
         self.ledger.at_work(true);
         let written = self
             .place
             .target
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .write(&self.line, &self.ledger);
+            .write(&self.lines, &self.ledger);
         self.ledger.at_work(false);
+        // What a rare long entry needed is given back.
+        self.lines.shrink_to(AT_ONCE);
         written
+    }
+
+    fn at_once(&self) -> usize {
+        self.at_once
     }
 
     fn finish(&mut self) {
@@ -131,7 +173,7 @@ mod tests {
     struct Diary(Arc<Mutex<Vec<String>>>);
 
     impl Target for Diary {
-        fn write(&mut self, line: &[u8], owner: &Arc<Ledger>) -> io::Result<()> {
+        fn write(&mut self, line: &[u8], owner: &Arc<Ledger>) -> Result<(), Stopped> {
             assert!(owner.is_at_work());
             let line = String::from_utf8_lossy(line).into_owned();
             self.0.lock().expect("not poisoned").push(line);

@@ -10,7 +10,10 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::wire::{Packed, read_number, write_number};
 
 /// The quantiles that are reported everywhere, in ascending order.
 pub const QUANTILES: [f64; 4] = [0.9, 0.95, 0.99, 0.999];
@@ -179,6 +182,69 @@ impl Histogram {
     }
 }
 
+/// A histogram on its way: nothing if it is empty.
+#[derive(Serialize, Deserialize)]
+struct Sent {
+    sum: f64,
+    min: u64,
+    max: u64,
+    /// For each bucket that holds something, how many there are between it and
+    /// the one before, and what it holds.
+    buckets: Packed,
+}
+
+impl Serialize for Histogram {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.count == 0 {
+            return serializer.serialize_none();
+        }
+        let mut buckets = Vec::new();
+        let mut next = 0;
+        for (number, page) in self.pages.iter().enumerate() {
+            let counts = page.iter().flat_map(|page| page.iter().enumerate());
+            for (place, count) in counts.filter(|(_, count)| **count > 0) {
+                let bucket = number * PAGE + place;
+                write_number(&mut buckets, (bucket - next) as u64);
+                write_number(&mut buckets, *count);
+                next = bucket + 1;
+            }
+        }
+        serializer.serialize_some(&Sent {
+            sum: self.sum,
+            min: self.min,
+            max: self.max,
+            buckets: Packed(buckets),
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Histogram {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Some(sent) = Option::<Sent>::deserialize(deserializer)? else {
+            return Ok(Self::default());
+        };
+        let wrong = || D::Error::custom("what is there is no histogram");
+        let last = bucket(Self::CEILING) as u64;
+        let mut histogram = Self::default();
+        let (mut rest, mut next) = (&sent.buckets.0[..], 0u64);
+        while !rest.is_empty() {
+            let gap = read_number(&mut rest).ok_or_else(wrong)?;
+            let count = read_number(&mut rest).ok_or_else(wrong)?;
+            let at = next.checked_add(gap).filter(|at| *at <= last);
+            let at = at.ok_or_else(wrong)? as usize;
+            histogram.page(at / PAGE)[at % PAGE] = count;
+            histogram.count = histogram.count.checked_add(count).ok_or_else(wrong)?;
+            next = at as u64 + 1;
+        }
+        Ok(Self {
+            sum: sent.sum,
+            min: sent.min,
+            max: sent.max,
+            ..histogram
+        })
+    }
+}
+
 /// A distribution in numbers: times in milliseconds, or a trend in the unit of
 /// the script. All zero if `count` is 0.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -206,7 +272,8 @@ impl Distribution {
 
 /// A distribution of any finite numbers, kept to three decimals: a script's
 /// trend.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Trend {
     positive: Histogram,
     negative: Histogram,
@@ -223,6 +290,11 @@ impl Trend {
         } else {
             self.positive.record_value(scaled);
         }
+    }
+
+    /// How many numbers were recorded.
+    pub fn count(&self) -> u64 {
+        self.negative.count() + self.positive.count()
     }
 
     /// Adds all that `other` holds.
@@ -289,7 +361,7 @@ mod tests {
         #[test]
         fn it_agrees_with_an_hdr_histogram(
             values in prop::collection::vec(0u64..1 << 40, 1..300),
-            quantile in 0.0f64..=1.0,
+            rank in any::<prop::sample::Index>(),
         ) {
             let mut histogram = Histogram::default();
             let mut hdr = hdrhistogram::Histogram::<u64>::new(3).expect("three digits");
@@ -300,6 +372,8 @@ mod tests {
             prop_assert!(histogram.buckets().eq(hdr
                 .iter_recorded()
                 .map(|step| (step.value_iterated_to(), step.count_since_last_iteration()))));
+            // Half a rank from where either rounds its product up.
+            let quantile = (rank.index(values.len()) as f64 + 0.5) / values.len() as f64;
             let expected = hdr.value_at_quantile(quantile).clamp(histogram.min(), histogram.max());
             prop_assert_eq!(histogram.quantile(quantile), expected);
         }

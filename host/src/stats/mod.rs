@@ -8,17 +8,24 @@
 //!
 //! Synchronous and without I/O.
 
+pub mod groups;
 pub mod histogram;
 pub mod names;
 pub mod shard;
 pub mod snapshot;
+pub mod tally;
 pub mod thresholds;
+pub mod tracking;
 pub mod window;
+mod wire;
 
+pub use groups::Grouping;
 pub use histogram::{Distribution, Histogram};
 pub use names::Names;
 pub use shard::Shard;
 pub use snapshot::Snapshot;
+pub use tally::Tally;
+pub use tracking::{Marks, Tracking};
 pub use window::Window;
 
 /// The name under which everything past a limit on names is counted.

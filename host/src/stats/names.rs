@@ -14,6 +14,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use rustc_hash::FxHashSet;
 use serde::{Deserialize, Serialize};
 
+use super::tracking::Tracking;
+
 /// What a name names. Each kind has a limit of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -28,16 +30,19 @@ pub enum NameKind {
     Metric,
     /// Distinct failures.
     Failure,
+    /// Values of a tag that the run is grouped by; the limit is for each tag.
+    TagValue,
 }
 
 impl NameKind {
     /// Every kind.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Request,
         Self::Transaction,
         Self::Check,
         Self::Metric,
         Self::Failure,
+        Self::TagValue,
     ];
 
     /// The kind in the plural, for a message.
@@ -48,6 +53,7 @@ impl NameKind {
             Self::Check => "check names",
             Self::Metric => "metric names",
             Self::Failure => "distinct failures",
+            Self::TagValue => "values of a tag to group by",
         }
     }
 }
@@ -59,6 +65,7 @@ pub struct Names(Arc<Register>);
 #[derive(Debug)]
 struct Register {
     limit: usize,
+    tracking: Arc<Tracking>,
     kinds: [Kind; NameKind::ALL.len()],
 }
 
@@ -71,10 +78,27 @@ struct Kind {
 impl Names {
     /// A register that admits `limit` names of each kind.
     pub fn new(limit: usize) -> Self {
+        Self::tracking(limit, Arc::default())
+    }
+
+    /// A register that admits `limit` names of each kind, and those that
+    /// thresholds ask for in addition.
+    pub fn tracking(limit: usize, tracking: Arc<Tracking>) -> Self {
         Self(Arc::new(Register {
             limit,
+            tracking,
             kinds: Default::default(),
         }))
+    }
+
+    /// What thresholds are on.
+    pub fn tracked(&self) -> &Arc<Tracking> {
+        &self.0.tracking
+    }
+
+    /// Whether a threshold asks for a name.
+    pub(super) fn is_asked_for(&self, kind: NameKind, name: &str) -> bool {
+        self.0.tracking.names().any(|asked| asked == (kind, name))
     }
 
     /// Whether a name may have a series of its own. Takes a lock; a shard calls
@@ -108,6 +132,14 @@ impl Names {
         }
         known.insert(name.into());
         true
+    }
+
+    /// Counts the use of a name that was not admitted. Where it is not asked for
+    /// at each use, whoever holds its place counts.
+    pub(super) fn refuse(&self, kind: NameKind) {
+        self.0.kinds[kind as usize]
+            .refused
+            .fetch_add(1, Ordering::Relaxed);
     }
 
     /// How many names each kind admits.

@@ -5,8 +5,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::OTHER;
+use super::groups::NONE;
 use super::histogram::Distribution;
-use super::snapshot::{FailureTable, MetricValue, RequestSeries, Snapshot};
+use super::snapshot::{
+    Dropped, FailureTable, GroupSeries, GroupTable, IterationSeries, MetricValue, RequestSeries,
+    Snapshot,
+};
 use crate::measure::{FailureOrigin, MetricKind, json};
 
 /// Statistics over one stretch of time. Lists are sorted: requests by name and
@@ -30,6 +35,9 @@ pub struct Window {
     pub metrics: Vec<MetricStats>,
     /// All iterations.
     pub iterations: IterationStats,
+    /// One for each tag that the run is grouped by.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<GroupStats>,
 }
 
 /// Requests of one method and name, or all of them with both empty.
@@ -52,6 +60,10 @@ pub struct RequestStats {
     /// Of all of them, in milliseconds.
     #[serde(default, skip_serializing_if = "Distribution::is_empty")]
     pub duration: Distribution,
+    /// Of those of an open model, from when their iteration was due, in
+    /// milliseconds.
+    #[serde(default, skip_serializing_if = "Distribution::is_empty")]
+    pub from_due: Distribution,
     /// Of those that opened a connection, in milliseconds.
     #[serde(default, skip_serializing_if = "Distribution::is_empty")]
     pub connecting: Distribution,
@@ -70,6 +82,47 @@ pub struct RequestStats {
     pub sent_bytes: u64,
     /// Bytes received.
     pub received_bytes: u64,
+}
+
+/// Requests by the value of one tag. Together they are all requests.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct GroupStats {
+    /// The tag.
+    #[serde(with = "json")]
+    pub tag: Arc<str>,
+    /// One for each value; those without the tag and those beyond the limit on
+    /// values come last.
+    pub values: Vec<ValueStats>,
+}
+
+/// Requests with one value of a tag.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ValueStats {
+    /// The value.
+    #[serde(with = "json")]
+    pub value: Arc<str>,
+    /// How many there were.
+    pub requests: u64,
+    /// How many of them failed.
+    pub failures: u64,
+    /// How many a second.
+    pub requests_per_s: f64,
+    /// How many failed a second.
+    pub failures_per_s: f64,
+    /// Of all of them, in milliseconds.
+    #[serde(default, skip_serializing_if = "Distribution::is_empty")]
+    pub duration: Distribution,
+    /// Of those of an open model, from when their iteration was due, in
+    /// milliseconds.
+    #[serde(default, skip_serializing_if = "Distribution::is_empty")]
+    pub from_due: Distribution,
+    /// Bytes sent.
+    pub sent_bytes: u64,
+    /// Bytes received.
+    pub received_bytes: u64,
+    /// The iterations, if the tag is the scenario.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iterations: Option<IterationStats>,
 }
 
 /// Transactions of one name.
@@ -149,8 +202,11 @@ pub struct IterationStats {
     pub failed: u64,
     /// Those that were cut short because the run ended.
     pub interrupted: u64,
-    /// Those that were due but could not start.
+    /// Those that were due but did not start.
     pub dropped: u64,
+    /// Why they did not.
+    #[serde(default, skip_serializing_if = "Dropped::is_none")]
+    pub dropped_because: Dropped,
     /// Of the finished ones, in milliseconds.
     #[serde(default, skip_serializing_if = "Distribution::is_empty")]
     pub duration: Distribution,
@@ -213,14 +269,67 @@ impl Window {
             failures: failures(snapshot),
             checks,
             metrics,
-            iterations: IterationStats {
-                finished: iterations.finished,
-                failed: iterations.failed,
-                interrupted: iterations.interrupted,
-                dropped: iterations.dropped,
-                duration: iterations.duration.times(),
-                lag: iterations.lag.times(),
-            },
+            iterations: IterationStats::of(iterations),
+            groups: snapshot
+                .groups
+                .iter()
+                .map(|table| GroupStats::of(table, duration))
+                .collect(),
+        }
+    }
+}
+
+fn per_s(count: u64, window: Duration) -> f64 {
+    match window.as_secs_f64() {
+        0.0 => 0.0,
+        seconds => count as f64 / seconds,
+    }
+}
+
+impl IterationStats {
+    fn of(series: &IterationSeries) -> Self {
+        Self {
+            finished: series.finished,
+            failed: series.failed,
+            interrupted: series.interrupted,
+            dropped: series.dropped.total(),
+            dropped_because: series.dropped,
+            duration: series.duration.times(),
+            lag: series.lag.times(),
+        }
+    }
+}
+
+impl GroupStats {
+    fn of(table: &GroupTable, window: Duration) -> Self {
+        let mut values: Vec<_> = table
+            .values
+            .iter()
+            .map(|(value, series)| ValueStats::of(value.clone(), series, window))
+            .collect();
+        let is_last = |row: &ValueStats| [NONE, OTHER].contains(&&*row.value);
+        values.sort_by(|a, b| (is_last(a), &a.value).cmp(&(is_last(b), &b.value)));
+        Self {
+            tag: table.tag.clone(),
+            values,
+        }
+    }
+}
+
+impl ValueStats {
+    fn of(value: Arc<str>, series: &GroupSeries, window: Duration) -> Self {
+        let requests = series.duration.count();
+        Self {
+            value,
+            requests,
+            failures: series.failed,
+            requests_per_s: per_s(requests, window),
+            failures_per_s: per_s(series.failed, window),
+            duration: series.duration.times(),
+            from_due: series.from_due.times(),
+            sent_bytes: series.sent_bytes,
+            received_bytes: series.received_bytes,
+            iterations: series.iterations.as_deref().map(IterationStats::of),
         }
     }
 }
@@ -228,18 +337,15 @@ impl Window {
 impl RequestStats {
     fn of(method: Arc<str>, name: Arc<str>, series: &RequestSeries, window: Duration) -> Self {
         let requests = series.duration.count();
-        let per_s = |count: u64| match window.as_secs_f64() {
-            0.0 => 0.0,
-            seconds => count as f64 / seconds,
-        };
         Self {
             method,
             name,
             requests,
             failures: series.failed,
-            requests_per_s: per_s(requests),
-            failures_per_s: per_s(series.failed),
+            requests_per_s: per_s(requests, window),
+            failures_per_s: per_s(series.failed, window),
             duration: series.duration.times(),
+            from_due: series.from_due.times(),
             connecting: series.connecting.times(),
             tls: series.tls.times(),
             waiting: series.waiting.times(),
@@ -268,7 +374,7 @@ impl MetricStats {
         };
         let number = match value {
             MetricValue::Counter(sum) => *sum,
-            MetricValue::Gauge { value, .. } => *value,
+            MetricValue::Gauge(gauge) => gauge.value,
             MetricValue::Rate { hits } if count > 0 => *hits as f64 / count as f64,
             MetricValue::Rate { .. } => 0.0,
             MetricValue::Trend(_) => distribution.map_or(0.0, |trend| trend.mean),

@@ -1,9 +1,9 @@
 //! What a component is, and why one cannot be run.
 //!
-//! Between a file and the engines: [`load_script`] and [`load_recorder`] read a
-//! component for a run and refuse what could not be instantiated, in words that
-//! name the import or version at fault; [`inspect`] tells everything about a
-//! component. Nothing is compiled or instantiated here.
+//! Between a file and the engines: [`load_script`], [`load_recorder`] and
+//! [`load_shape`] read a component for a run and refuse what could not be
+//! instantiated, in words that name the import or version at fault; [`inspect`]
+//! tells everything about a component. Nothing is compiled or instantiated here.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -22,8 +22,19 @@ pub const SCRIPT_VERSION: &str = "0.1.0";
 /// The version of `squall:recorder` that this program provides.
 pub const RECORDER_VERSION: &str = "0.1.0";
 
+/// The version of `squall:shape` that this program provides.
+pub const SHAPE_VERSION: &str = "0.1.0";
+
 /// The interfaces of `squall:script` that a script may import.
-const SCRIPT_IMPORTS: [&str; 6] = ["execution", "http", "log", "metrics", "random", "timing"];
+const SCRIPT_IMPORTS: [&str; 7] = [
+    "data",
+    "execution",
+    "http",
+    "log",
+    "metrics",
+    "random",
+    "timing",
+];
 
 /// The interfaces of `squall:recorder` that a recorder may import.
 const RECORDER_IMPORTS: [&str; 1] = ["events"];
@@ -75,7 +86,7 @@ pub struct LoadedComponent {
     /// The component itself.
     pub bytes: Cow<'static, [u8]>,
     /// What it is: a script from [`load_script`], a recorder from
-    /// [`load_recorder`].
+    /// [`load_recorder`], a shape from [`load_shape`].
     pub kind: Kind,
 }
 
@@ -132,8 +143,25 @@ pub enum Kind {
         /// The version of `squall:recorder` it was built for.
         version: String,
     },
-    /// Neither of them.
+    /// A shape.
+    Shape {
+        /// The version of `squall:shape` it was built for.
+        version: String,
+    },
+    /// None of them.
     Neither,
+}
+
+impl Kind {
+    /// What it is, if it is one of ours.
+    fn ours(&self) -> Option<Wanted> {
+        match self {
+            Self::Script { .. } => Some(Wanted::Script),
+            Self::Recorder { .. } => Some(Wanted::Recorder),
+            Self::Shape { .. } => Some(Wanted::Shape),
+            Self::Neither => None,
+        }
+    }
 }
 
 /// All there is to know about a component without running it.
@@ -188,6 +216,16 @@ pub fn load_recorder(source: &Source) -> Result<LoadedComponent, Error> {
     load(source, Wanted::Recorder)
 }
 
+/// Reads a shape for a run.
+///
+/// # Errors
+///
+/// If the file cannot be read, is not a component, is not a shape, was built for
+/// a version that is not understood, or imports what is not provided.
+pub fn load_shape(source: &Source) -> Result<LoadedComponent, Error> {
+    load(source, Wanted::Shape)
+}
+
 /// Tells everything about the component in a file. Validates all of it, which
 /// takes some ten milliseconds a megabyte.
 ///
@@ -213,6 +251,35 @@ pub fn refused_by_engine(name: &str, error: &wasmtime::Error) -> Error {
 enum Wanted {
     Script,
     Recorder,
+    Shape,
+}
+
+impl Wanted {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Script => "script",
+            Self::Recorder => "recorder",
+            Self::Shape => "shape",
+        }
+    }
+
+    /// What it is known by.
+    fn interface(self) -> &'static str {
+        match self {
+            Self::Script => "squall:script/user@0.1.0",
+            Self::Recorder => "squall:recorder/event-handler@0.1.0",
+            Self::Shape => "squall:shape/load-shape@0.1.0",
+        }
+    }
+
+    /// How it is passed to squall.
+    fn way(self) -> &'static str {
+        match self {
+            Self::Script => "run it with `squall run`",
+            Self::Recorder => "pass it to `squall run` with `--recorder`",
+            Self::Shape => "pass it to `squall run` with `--shape`",
+        }
+    }
 }
 
 fn load(source: &Source, wanted: Wanted) -> Result<LoadedComponent, Error> {
@@ -223,20 +290,15 @@ fn load(source: &Source, wanted: Wanted) -> Result<LoadedComponent, Error> {
     let refuse = |problem| Error::Component(about(source, problem));
     let outline = Outline::of(&bytes).map_err(refuse)?;
     let kind = outline.kind();
-    match (&kind, wanted) {
-        (Kind::Script { .. }, Wanted::Script) | (Kind::Recorder { .. }, Wanted::Recorder) => {}
-        (Kind::Script { .. }, Wanted::Recorder) => {
+    match kind.ours() {
+        Some(ours) if ours == wanted => {}
+        Some(ours) => {
+            let (is, no) = (ours.name(), wanted.name());
             return Err(refuse(
-                Problem::new("is a script, not a recorder").hint("run it with `squall run`"),
+                Problem::new(format!("is a {is}, not a {no}")).hint(ours.way()),
             ));
         }
-        (Kind::Recorder { .. }, Wanted::Script) => {
-            return Err(refuse(
-                Problem::new("is a recorder, not a script")
-                    .hint("pass it to `squall run` with `--recorder`"),
-            ));
-        }
-        (Kind::Neither, _) => return Err(refuse(outline.not_ours(wanted))),
+        None => return Err(refuse(outline.not_ours(wanted))),
     }
     let mut refusals = outline.refusals(&kind).into_iter();
     if let Some(mut first) = refusals.next() {
@@ -494,9 +556,14 @@ impl Outline {
                 options: exported("script", "options").is_some(),
             };
         }
-        match exported("recorder", "event-handler") {
-            Some(handler) => Kind::Recorder {
+        if let Some(handler) = exported("recorder", "event-handler") {
+            return Kind::Recorder {
                 version: handler.version.to_owned(),
+            };
+        }
+        match exported("shape", "load-shape") {
+            Some(shape) => Kind::Shape {
+                version: shape.version.to_owned(),
             },
             None => Kind::Neither,
         }
@@ -510,10 +577,7 @@ impl Outline {
                 .filter_map(|export| Interface::parse(export))
                 .any(|export| export.is("wasi", package) && export.name == name)
         };
-        let (what, interface) = match wanted {
-            Wanted::Script => ("script", "squall:script/user@0.1.0"),
-            Wanted::Recorder => ("recorder", "squall:recorder/event-handler@0.1.0"),
-        };
+        let (what, interface) = (wanted.name(), wanted.interface());
         if exports("cli", "run") {
             return Problem::new(format!("is a program with a `main`, not a {what}"))
                 .hint(format!("build it as a library that exports `{interface}`"));
@@ -538,6 +602,7 @@ impl Outline {
             Kind::Recorder { version } => {
                 ("recorder", RECORDER_VERSION, version, &RECORDER_IMPORTS)
             }
+            Kind::Shape { version } => ("shape", SHAPE_VERSION, version, &[]),
             Kind::Neither => return Vec::new(),
         };
         if track(version) != track(ours) {
@@ -565,8 +630,12 @@ impl Outline {
                 }
                 Some(import) if import.namespace == "wasi" => wasi_refusal(name, import),
                 Some(import) if import.is("squall", "script") => Some(
-                    Problem::new(format!("imports `{name}`, which recorders cannot use"))
-                        .hint("a recorder receives events and returns log entries, no more"),
+                    Problem::new(format!("imports `{name}`, which {package}s cannot use")).hint(
+                        match kind {
+                            Kind::Shape { .. } => "a shape says how much load there is, no more",
+                            _ => "a recorder receives events and returns log entries, no more",
+                        },
+                    ),
                 ),
                 _ => Some(
                     Problem::new(format!("imports `{name}`, which squall does not provide")).hint(
@@ -821,6 +890,7 @@ pub(crate) mod tests {
 
     const USER: &str = "squall:script/user@0.1.0";
     const HANDLER: &str = "squall:recorder/event-handler@0.1.0";
+    const SHAPE: &str = "squall:shape/load-shape@0.1.0";
 
     fn script(bytes: Vec<u8>) -> Result<LoadedComponent, String> {
         load_from(bytes, load_script)
@@ -923,7 +993,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn scripts_and_recorders_are_not_mixed_up() {
+    fn scripts_recorders_and_shapes_are_not_mixed_up() {
         assert_eq!(
             refusal(component(&[], &[HANDLER])),
             "is a recorder, not a script"
@@ -937,6 +1007,25 @@ pub(crate) mod tests {
         )
         .expect_err("refused");
         assert!(error.contains("which recorders cannot use"), "{error}");
+        assert_eq!(
+            refusal(component(&[], &[SHAPE])),
+            "is a shape, not a script"
+        );
+        let error = load_from(component(&[], &[USER]), load_shape).expect_err("refused");
+        assert!(error.starts_with("is a script, not a shape"), "{error}");
+        assert!(load_from(component(&[], &[SHAPE]), load_shape).is_ok());
+        let other = component(&[], &["squall:shape/load-shape@0.3.0"]);
+        let error = load_from(other, load_shape).expect_err("refused");
+        assert!(
+            error.contains("was built for `squall:shape@0.3.0`"),
+            "{error}"
+        );
+        let error = load_from(
+            component(&["squall:script/http@0.1.0"], &[SHAPE]),
+            load_shape,
+        )
+        .expect_err("refused");
+        assert!(error.contains("which shapes cannot use"), "{error}");
     }
 
     #[test]

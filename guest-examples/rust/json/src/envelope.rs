@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::line::{Line, Object, Text};
 use crate::options::Profile;
-use crate::squall::recorder::events::{Event, LogLevel, Role, RunInfo, Tag};
+use crate::squall::recorder::events::{LogLevel, Role, RunInfo, Tag};
 
 /// A number that grows with the set of events and keys.
 const SCHEMA_VERSION: &str = "1.0";
@@ -32,6 +32,8 @@ pub enum Level {
 }
 
 impl Level {
+    const ALL: [Level; 4] = [Level::Debug, Level::Info, Level::Warn, Level::Error];
+
     fn name(self, profile: Profile) -> &'static str {
         match (self, profile) {
             (Level::Debug, Profile::Gcp) => "DEBUG",
@@ -100,6 +102,8 @@ names! {
     ThresholdBreached = "threshold.breached",
     ThresholdRecovered = "threshold.recovered",
     ThresholdResult = "threshold.result",
+    LoadChanged = "load.changed",
+    ShapeResult = "shape.result",
     TelemetryDropped = "telemetry.dropped",
     ResourceWarning = "resource.warning",
     ResourceRecovered = "resource.recovered",
@@ -125,6 +129,8 @@ names! {
 pub struct Envelope {
     profile: Profile,
     node: String,
+    /// What stands between the time and the name, for each level.
+    heads: [String; Level::ALL.len()],
     /// What is the same in all lines, for each of the limits on strings.
     fixed: [Fixed; STRING_LIMITS.len()],
     /// The number of the last entry.
@@ -147,56 +153,52 @@ impl Envelope {
         Self {
             profile,
             node: run.node.clone(),
+            heads: Level::ALL.map(|level| head(level, profile)),
             fixed: STRING_LIMITS.map(|limit| Fixed::new(run, profile, limit)),
             seq: 0,
             line: Line::default(),
         }
     }
 
-    /// Where the entries about `event` go: to the end of `lines`.
-    pub fn entries<'a>(&'a mut self, event: &'a Event, lines: &'a mut Vec<String>) -> Entries<'a> {
+    /// A node, if it is not the one on which this recorder runs.
+    pub fn other<'a>(&self, node: &'a str) -> Option<&'a str> {
+        (node != self.node).then_some(node)
+    }
+
+    /// Where the entries go about what happened then, on this node or another:
+    /// to the end of `lines`.
+    pub fn entries<'a>(
+        &'a mut self,
+        time_ms: f64,
+        other: Option<&'a str>,
+        lines: &'a mut Vec<String>,
+    ) -> Entries<'a> {
         Entries {
             envelope: self,
-            event,
+            time_ms,
+            other,
             lines,
         }
     }
 
-    fn write(&mut self, limits: usize, event: &Event, entry: &Entry<'_>) {
+    fn write(&mut self, limits: usize, time_ms: f64, other: Option<&str>, entry: &Entry<'_>) {
         let (profile, seq) = (self.profile, self.seq);
         let fixed = &self.fixed[limits];
         let line = &mut self.line;
         line.clear(STRING_LIMITS[limits]);
-        let key = |native: &'static str| match (profile, native) {
-            (Profile::Ecs, "time") => "@timestamp",
-            (Profile::Ecs, "level") => "log.level",
-            (Profile::Datadog, "time") => "timestamp",
-            (Profile::Datadog, "level") => "status",
-            (Profile::Gcp, "level") => "severity",
-            _ => native,
-        };
         line.raw("{\"");
-        line.raw(key("time"));
+        line.raw(key("time", profile));
         line.raw("\":");
-        line.time(event.time_ms);
-        line.raw(",\"");
-        line.raw(key("level"));
-        line.raw("\":\"");
-        line.raw(entry.level.name(profile));
-        let severity = entry.level.severity_number();
+        line.time(time_ms);
+        line.raw(&self.heads[entry.level as usize]);
+        line.raw(entry.name.text());
         if profile == Profile::Ecs {
-            line.raw("\",\"event\":{\"action\":\"");
-            line.raw(entry.name.text());
             line.raw("\",\"dataset\":\"squall.telemetry\",\"severity\":");
-            line.count(severity);
+            line.count(entry.level.severity_number());
             line.raw(",\"sequence\":");
             line.count(seq);
             line.raw("},\"message\":");
         } else {
-            line.raw("\",\"severity_number\":");
-            line.count(severity);
-            line.raw(",\"event_name\":\"");
-            line.raw(entry.name.text());
             line.raw("\",\"message\":");
         }
         line.string(|text| {
@@ -204,11 +206,12 @@ impl Envelope {
             let _ = (entry.message)(text);
         });
         line.raw(&fixed.run);
-        if event.node == self.node {
-            line.raw(&fixed.node);
-        } else {
-            line.raw(",\"node\":");
-            line.object(|node| another_node(node, &event.node));
+        match other {
+            None => line.raw(&fixed.node),
+            Some(node) => {
+                line.raw(",\"node\":");
+                line.object(|members| another_node(members, node));
+            }
         }
         if profile != Profile::Ecs {
             line.raw(",\"seq\":");
@@ -220,6 +223,28 @@ impl Envelope {
             line.raw(",\"truncated\":true");
         }
         line.raw("}");
+    }
+}
+
+/// The key that a profile has for this one.
+fn key(native: &'static str, profile: Profile) -> &'static str {
+    match (profile, native) {
+        (Profile::Ecs, "time") => "@timestamp",
+        (Profile::Ecs, "level") => "log.level",
+        (Profile::Datadog, "time") => "timestamp",
+        (Profile::Datadog, "level") => "status",
+        (Profile::Gcp, "level") => "severity",
+        _ => native,
+    }
+}
+
+/// What stands between an entry's time and its name.
+fn head(level: Level, profile: Profile) -> String {
+    let (key, name) = (key("level", profile), level.name(profile));
+    let severity = level.severity_number();
+    match profile {
+        Profile::Ecs => format!(",\"{key}\":\"{name}\",\"event\":{{\"action\":\""),
+        _ => format!(",\"{key}\":\"{name}\",\"severity_number\":{severity},\"event_name\":\""),
     }
 }
 
@@ -287,7 +312,8 @@ impl Fixed {
 /// The entries about one event.
 pub struct Entries<'a> {
     envelope: &'a mut Envelope,
-    event: &'a Event,
+    time_ms: f64,
+    other: Option<&'a str>,
     lines: &'a mut Vec<String>,
 }
 
@@ -318,7 +344,8 @@ impl Entries<'_> {
         };
         self.envelope.seq += 1;
         for limits in 0..STRING_LIMITS.len() {
-            self.envelope.write(limits, self.event, &entry);
+            self.envelope
+                .write(limits, self.time_ms, self.other, &entry);
             if self.envelope.line.text().len() <= LINE_LIMIT {
                 break;
             }

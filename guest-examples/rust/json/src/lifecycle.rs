@@ -8,8 +8,9 @@ use serde_json::{Map, Value};
 use crate::envelope::{Entries, Level, Name, STRING_LIMITS};
 use crate::line::Object;
 use crate::squall::recorder::events::{
-    DataQuality, LogMessage, NameKind, OtherEvent, RampUp, ResourceKind, ResourceWarning, RunInfo,
-    RunSummary, ScriptError, StopReason, SystemUsage, Threshold,
+    DataQuality, Finding, FindingValue, Load, LoadAction, LoadChange, LogMessage, NameKind,
+    OtherEvent, RampUp, ResourceKind, ResourceWarning, RunInfo, RunSummary, ScriptError,
+    ShapeReport, Steerer, StopReason, SystemUsage, Threshold,
 };
 
 /// How many bytes the plan, and the list of scenarios, may take in a line that
@@ -251,20 +252,97 @@ fn threshold_entry(to: &mut Entries<'_>, level: Level, name: Name, threshold: &T
     );
 }
 
-pub fn worker_connected(to: &mut Entries<'_>, worker: &str) {
+pub fn load_changed(to: &mut Entries<'_>, change: &LoadChange) {
+    let LoadChange {
+        scenario,
+        action,
+        before,
+        after,
+        by,
+    } = change;
+    let (by, detail) = match by {
+        Steerer::Terminal => ("terminal", None),
+        Steerer::ControlApi(address) => ("control_api", Some(address.as_str())),
+        Steerer::Shape => ("shape", None),
+        Steerer::Other(words) => ("other", Some(words.as_str())),
+    };
+    let action = match action {
+        LoadAction::Target => "target",
+        LoadAction::Paused => "paused",
+        LoadAction::Resumed => "resumed",
+        LoadAction::Other => "other",
+    };
     to.add(
         Level::Info,
-        Name::WorkerConnected,
-        |text| write!(text, "{worker} joined"),
-        |line| line.object("worker", |it| it.text("id", worker)),
+        Name::LoadChanged,
+        |text| {
+            match action {
+                "target" => {
+                    write!(
+                        text,
+                        "{scenario} goes from {} to {}",
+                        Told(before),
+                        Told(after)
+                    )?;
+                }
+                "other" => write!(text, "the load of {scenario} changed")?,
+                _ => write!(text, "{scenario} was {action}")?,
+            }
+            write!(text, ", by {by}")
+        },
+        |line| {
+            line.object("load", |load| {
+                load.text("scenario", scenario);
+                load.text("action", action);
+                let (unit, before, after) = match (before, after) {
+                    (Load::Vus(before), Load::Vus(after)) => {
+                        ("vus", f64::from(*before), f64::from(*after))
+                    }
+                    _ => ("iterations_per_s", amount(before), amount(after)),
+                };
+                load.text("unit", unit);
+                load.exact("before", before);
+                load.exact("after", after);
+                load.text("by", by);
+                load.optional("detail", detail);
+            });
+        },
     );
 }
 
+fn amount(load: &Load) -> f64 {
+    match load {
+        Load::Vus(vus) => f64::from(*vus),
+        Load::Rate(per_s) => *per_s,
+    }
+}
+
+/// A load in words.
+struct Told<'a>(&'a Load);
+
+impl std::fmt::Display for Told<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Load::Vus(1) => f.write_str("1 VU"),
+            Load::Vus(vus) => write!(f, "{vus} VUs"),
+            Load::Rate(per_s) => write!(f, "{per_s:.1}/s"),
+        }
+    }
+}
+
+pub fn worker_connected(to: &mut Entries<'_>, worker: &str) {
+    about_worker(to, Level::Info, Name::WorkerConnected, worker, "joined");
+}
+
 pub fn worker_lost(to: &mut Entries<'_>, worker: &str) {
+    about_worker(to, Level::Error, Name::WorkerLost, worker, "was lost");
+}
+
+fn about_worker(to: &mut Entries<'_>, level: Level, name: Name, worker: &str, what: &str) {
     to.add(
-        Level::Error,
-        Name::WorkerLost,
-        |text| write!(text, "{worker} was lost"),
+        level,
+        name,
+        |text| write!(text, "{worker} {what}"),
         |line| line.object("worker", |it| it.text("id", worker)),
     );
 }
@@ -425,6 +503,54 @@ pub fn guest_log(to: &mut Entries<'_>, log: &LogMessage) {
             });
         },
     );
+}
+
+/// What a shape found out, a line for each finding; or how it failed.
+pub fn shape_result(to: &mut Entries<'_>, report: &ShapeReport) {
+    let shape = &report.shape;
+    if let Some(failure) = &report.failure {
+        to.add(
+            Level::Error,
+            Name::ShapeResult,
+            |text| write!(text, "the shape {shape} failed: {failure}"),
+            |line| {
+                line.object("shape", |members| {
+                    members.text("name", shape);
+                    members.text("failure", failure);
+                });
+            },
+        );
+    }
+    for Finding { name, value } in &report.findings {
+        to.add(
+            Level::Info,
+            Name::ShapeResult,
+            |text| match value {
+                FindingValue::Text(found) => write!(text, "the shape {shape}: {name} {found}"),
+                FindingValue::Number(found) => {
+                    let (value, unit) = ((found.value * 1e3).round() / 1e3, &found.unit);
+                    let space = match unit.is_empty() || unit.starts_with('/') {
+                        true => "",
+                        false => " ",
+                    };
+                    write!(text, "the shape {shape}: {name} {value}{space}{unit}")
+                }
+            },
+            |line| {
+                line.object("shape", |members| {
+                    members.text("name", shape);
+                    members.text("finding", name);
+                    match value {
+                        FindingValue::Text(found) => members.text("text", found),
+                        FindingValue::Number(found) => {
+                            members.exact("value", found.value);
+                            members.optional("unit", Some(&found.unit));
+                        }
+                    }
+                });
+            },
+        );
+    }
 }
 
 /// An event of a newer host, which this recorder passes on as it is.

@@ -9,6 +9,8 @@ use std::fmt;
 
 use crate::time::Clock;
 
+/// As many bytes as a count may take.
+const LONGEST_COUNT: &str = "18446744073709551615";
 /// Stands at the end of a text that was cut.
 const ELLIPSIS: char = '…';
 
@@ -47,13 +49,35 @@ impl Line {
         self.truncated
     }
 
-    /// Appends what is JSON already.
+    /// Appends what is JSON already. Inlined, so that a text that is known when
+    /// this is compiled is not copied by a call.
+    #[inline(always)]
     pub fn raw(&mut self, json: &str) {
         self.text.push_str(json);
     }
 
     pub fn count(&mut self, value: u64) {
-        self.text.push_str(itoa::Buffer::new().format(value));
+        if value >= 10_000 {
+            return self.text.push_str(itoa::Buffer::new().format(value));
+        }
+        // Most are small, and a copy of a few bytes is dearer than the digits.
+        let value = value as u16;
+        for divisor in [1_000, 100, 10] {
+            if value >= divisor {
+                self.text.push(digit(value / divisor));
+            }
+        }
+        self.text.push(digit(value));
+    }
+
+    /// A string.
+    pub fn text_value(&mut self, value: &str) {
+        self.string(|text| text.push(value));
+    }
+
+    /// The same of what is known.
+    pub fn known(&mut self, value: Known<'_>) {
+        self.string(|text| text.known(value));
     }
 
     /// A string that `write` writes.
@@ -68,6 +92,39 @@ impl Line {
         };
         write(&mut text);
         self.text.push('"');
+    }
+
+    /// A URL without what may be secret: user, password, query and fragment.
+    pub fn url(&mut self, url: &str) {
+        let index = |of: &str, wanted: fn(u8) -> bool| of.bytes().position(wanted);
+        let end = index(url, |byte| byte == b'?' || byte == b'#').unwrap_or(url.len());
+        let (shown, hidden) = url.split_at(end);
+        let (scheme, rest) = match index(shown, |byte| byte == b':') {
+            Some(at) if shown[at..].starts_with("://") => shown.split_at(at + 3),
+            // No scheme has a colon, but then this is no URL.
+            Some(_) => shown
+                .find("://")
+                .map_or(("", shown), |at| shown.split_at(at + 3)),
+            None => ("", shown),
+        };
+        let host = index(rest, |byte| byte == b'/').unwrap_or(rest.len());
+        let secret = rest[..host].bytes().rposition(|byte| byte == b'@');
+        self.string(|text| {
+            if secret.is_none() && hidden.is_empty() {
+                return text.push(url);
+            }
+            text.push(scheme);
+            match secret {
+                Some(at) => {
+                    text.plain("REDACTED");
+                    text.push(&rest[at..]);
+                }
+                None => text.push(rest),
+            }
+            if hidden.starts_with('?') {
+                text.plain("?REDACTED");
+            }
+        });
     }
 
     /// A point in time, given in milliseconds since 1970.
@@ -90,33 +147,102 @@ impl Line {
     }
 
     /// A number that measures, to the thousandth. Must be finite.
-    fn measure(&mut self, value: f64) {
+    pub fn measure(&mut self, value: f64) {
         const WHOLE: u64 = 1_000;
-        let thousandths = (value * 1e3).round();
-        if thousandths.abs() >= 9e15 {
+        let thousandths = rounded((value * 1e3).abs());
+        if thousandths >= 9e15 {
             return self.exact(value);
         }
-        if thousandths < 0.0 {
+        let thousandths = thousandths as u64;
+        if value < 0.0 && thousandths > 0 {
             self.text.push('-');
         }
-        let thousandths = thousandths.abs() as u64;
         self.count(thousandths / WHOLE);
         let fraction = (thousandths % WHOLE) as u16;
-        let digit = |divisor: u16| char::from(b'0' + (fraction / divisor % 10) as u8);
         self.text.push('.');
-        self.text.push(digit(100));
+        self.text.push(digit(fraction / 100));
         if !fraction.is_multiple_of(100) {
-            self.text.push(digit(10));
+            self.text.push(digit(fraction / 10));
         }
         if !fraction.is_multiple_of(10) {
-            self.text.push(digit(1));
+            self.text.push(digit(fraction));
         }
     }
 
     /// A number that measures, with all its digits. Must be finite.
-    fn exact(&mut self, value: f64) {
+    pub fn exact(&mut self, value: f64) {
         let text = serde_json::to_string(&value).expect("a number is JSON");
         self.text.push_str(&text);
+    }
+}
+
+/// The last digit of a number.
+#[inline(always)]
+fn digit(value: u16) -> char {
+    char::from(b'0' + (value % 10) as u8)
+}
+
+/// A number that is not negative, to the nearest whole one: as `f64::round`,
+/// which is a function where this is a few instructions.
+#[inline(always)]
+fn rounded(value: f64) -> f64 {
+    let whole = value.trunc();
+    if value - whole >= 0.5 {
+        whole + 1.0
+    } else {
+        whole
+    }
+}
+
+/// Whether a text stands for itself in a string of JSON: it has no quotation
+/// mark, no backslash and nothing that is to be escaped.
+fn is_plain(text: &str) -> bool {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const HIGHEST: u64 = ONES << 7;
+    let all = |byte: u8| ONES * u64::from(byte);
+    let (words, rest) = text.as_bytes().as_chunks();
+    // Eight bytes at a time: subtracting sets the highest bit of a byte that is
+    // less, and those that had it set before are none of these.
+    let is_plain_word = |word: &[u8; 8]| {
+        let word = u64::from_le_bytes(*word);
+        let control = word.wrapping_sub(all(b' '));
+        let quote = (word ^ all(b'"')).wrapping_sub(ONES);
+        let backslash = (word ^ all(b'\\')).wrapping_sub(ONES);
+        (control | quote | backslash) & !word & HIGHEST == 0
+    };
+    words.iter().all(is_plain_word)
+        && rest
+            .iter()
+            .all(|byte| *byte >= b' ' && *byte != b'"' && *byte != b'\\')
+}
+
+/// A text of which is known whether it stands for itself in a string of JSON.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Known<'a> {
+    text: &'a str,
+    is_plain: bool,
+}
+
+impl<'a> Known<'a> {
+    /// One that does.
+    pub const fn plain(text: &'a str) -> Self {
+        Self {
+            text,
+            is_plain: true,
+        }
+    }
+
+    pub fn text(self) -> &'a str {
+        self.text
+    }
+}
+
+impl<'a> From<&'a String> for Known<'a> {
+    fn from(text: &'a String) -> Self {
+        Self {
+            is_plain: is_plain(text),
+            text,
+        }
     }
 }
 
@@ -132,18 +258,47 @@ pub struct Text<'a> {
 
 impl Text<'_> {
     pub fn push(&mut self, text: &str) {
+        if self.fits(text) && is_plain(text) {
+            self.line.text.push_str(text);
+            self.safe = self.line.text.len();
+        } else {
+            self.push_carefully(text);
+        }
+    }
+
+    pub fn known(&mut self, known: Known<'_>) {
+        if known.is_plain {
+            self.plain(known.text);
+        } else {
+            self.push_carefully(known.text);
+        }
+    }
+
+    /// As `push`, of what is known to stand for itself.
+    #[inline(always)]
+    pub fn plain(&mut self, text: &str) {
+        if self.fits(text) {
+            self.line.text.push_str(text);
+            self.safe = self.line.text.len();
+        } else {
+            self.push_carefully(text);
+        }
+    }
+
+    /// Whether a text that stands for itself can be written, with room for an
+    /// ellipsis behind it.
+    #[inline(always)]
+    fn fits(&self, text: &str) -> bool {
+        let end = self.line.text.len() + text.len() + ELLIPSIS.len_utf8();
+        !self.full && end <= self.start + self.line.limit
+    }
+
+    #[cold]
+    fn push_carefully(&mut self, text: &str) {
         if self.full {
             return;
         }
         let before_ellipsis = self.start + self.line.limit - ELLIPSIS.len_utf8();
-        let plain = text
-            .bytes()
-            .all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\');
-        if plain && self.line.text.len() + text.len() <= before_ellipsis {
-            self.line.text.push_str(text);
-            self.safe = self.line.text.len();
-            return;
-        }
         for character in text.chars() {
             if self.line.text.len() <= before_ellipsis {
                 self.safe = self.line.text.len();
@@ -163,20 +318,28 @@ impl Text<'_> {
     }
 
     pub fn count(&mut self, value: u64) {
-        self.push(itoa::Buffer::new().format(value));
+        if self.fits(LONGEST_COUNT) {
+            self.line.count(value);
+            self.safe = self.line.text.len();
+        } else {
+            self.push_carefully(itoa::Buffer::new().format(value));
+        }
     }
 
     /// A time in milliseconds, as a person reads it.
     pub fn ms(&mut self, value: f64) {
         if value.is_finite() && value.abs() < 1e12 {
-            let tenths = (value * 10.0).round().max(0.0) as u64;
+            let tenths = match value {
+                0.0.. => rounded(value * 10.0) as u64,
+                _ => 0,
+            };
             self.count(tenths / 10);
-            self.push(".");
+            self.plain(".");
             self.count(tenths % 10);
         } else {
-            self.push("?");
+            self.plain("?");
         }
-        self.push(" ms");
+        self.plain(" ms");
     }
 
     /// A number as a person reads it.
@@ -218,6 +381,11 @@ pub struct Object<'a> {
 }
 
 impl Object<'_> {
+    /// The line that the object is in.
+    pub fn line(&mut self) -> &mut Line {
+        self.line
+    }
+
     fn key(&mut self, key: &str) {
         let text = &mut self.line.text;
         if !text.ends_with('{') {
@@ -288,34 +456,6 @@ impl Object<'_> {
         if let Some(value) = value.filter(|value| !value.is_empty()) {
             self.text(key, value);
         }
-    }
-
-    /// A URL without what may be secret: user, password, query and fragment.
-    pub fn url(&mut self, key: &str, url: &str) {
-        if url.is_empty() {
-            return;
-        }
-        self.key(key);
-        self.line.string(|text| {
-            let end = url.find(['?', '#']).unwrap_or(url.len());
-            let (shown, hidden) = url.split_at(end);
-            let (scheme, rest) = match shown.find("://") {
-                Some(at) => shown.split_at(at + 3),
-                None => ("", shown),
-            };
-            let host = rest.find('/').unwrap_or(rest.len());
-            text.push(scheme);
-            match rest[..host].rfind('@') {
-                Some(at) => {
-                    text.push("REDACTED");
-                    text.push(&rest[at..]);
-                }
-                None => text.push(rest),
-            }
-            if hidden.starts_with('?') {
-                text.push("?REDACTED");
-            }
-        });
     }
 
     pub fn flag(&mut self, key: &str, value: bool) {
@@ -423,7 +563,6 @@ mod tests {
             line.measure("fraction", 1.0);
             line.optional("empty", Some(""));
             line.optional("none", None);
-            line.url("nowhere", "");
             line.measure("nan", f64::NAN);
             line.exact("endless", f64::NEG_INFINITY);
             line.pairs("pairs", &[], 10);
@@ -539,8 +678,9 @@ mod tests {
             ("no url at all", "no url at all"),
             ("/only/a/path?x", "/only/a/path?REDACTED"),
         ] {
-            let line = written(|line| line.url("url", url));
-            assert_eq!(line, format!("{{\"url\":\"{expected}\"}}"));
+            let mut line = Line::new(100);
+            line.url(url);
+            assert_eq!(line.text(), format!("\"{expected}\""));
         }
     }
 

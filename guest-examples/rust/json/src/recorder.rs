@@ -2,7 +2,10 @@
 
 use crate::envelope::Envelope;
 use crate::options::Options;
-use crate::squall::recorder::events::{Event, EventKind, Interests, RunInfo};
+use crate::samples::Tables;
+use crate::squall::recorder::events::{
+    Event, EventKind, Interests, MeasurementKind, Measurements, RunInfo,
+};
 use crate::stats::{self, Span};
 use crate::{lifecycle, samples};
 
@@ -33,7 +36,11 @@ impl Recorder {
 
     /// Turns an event into lines: one, several, or none.
     pub fn handle(&mut self, event: &Event, lines: &mut Vec<String>) {
-        let to = &mut self.envelope.entries(event, lines);
+        if let EventKind::Measured(measurements) = &event.kind {
+            return self.measured(&event.node, measurements, lines);
+        }
+        let other = self.envelope.other(&event.node);
+        let to = &mut self.envelope.entries(event.time_ms, other, lines);
         match &event.kind {
             EventKind::Stats(stats) => stats::entries(to, stats, Span::Interval),
             EventKind::RunFinished(summary) => {
@@ -49,22 +56,38 @@ impl Recorder {
             EventKind::WorkerJoined(worker) => lifecycle::worker_connected(to, worker),
             EventKind::WorkerLost(worker) => lifecycle::worker_lost(to, worker),
             EventKind::ThresholdChanged(threshold) => lifecycle::threshold_changed(to, threshold),
+            EventKind::LoadChanged(change) => lifecycle::load_changed(to, change),
+            EventKind::ShapeReported(report) => lifecycle::shape_result(to, report),
             EventKind::EventsDropped(count) => lifecycle::events_dropped(to, *count),
             EventKind::ResourceWarning(warning) => lifecycle::resource_warning(to, warning),
             EventKind::ResourceRecovered(warning) => lifecycle::resource_recovered(to, warning),
             EventKind::System(usage) => lifecycle::resource_stats(to, usage),
             EventKind::ScriptError(error) => lifecycle::guest_error(to, error),
             EventKind::Log(message) => lifecycle::guest_log(to, message),
-            EventKind::Request(request) => {
-                if self.options.requests.include(request) {
-                    samples::request(to, request);
-                }
-            }
-            EventKind::Transaction(transaction) => samples::transaction(to, transaction),
-            EventKind::Iteration(iteration) => samples::iteration(to, iteration),
-            EventKind::Check(check) => samples::check(to, check),
-            EventKind::Sample(sample) => samples::sample(to, sample),
+            EventKind::Measured(_) => {}
             EventKind::Other(other) => lifecycle::other(to, other),
+        }
+    }
+    fn measured(&mut self, node: &str, measurements: &Measurements, lines: &mut Vec<String>) {
+        let of = &Tables::of(measurements);
+        let other = self.envelope.other(node);
+        lines.reserve(measurements.all.len());
+        for measurement in &measurements.all {
+            let to = &mut self.envelope.entries(measurement.time_ms, other, lines);
+            match &measurement.kind {
+                MeasurementKind::Request(request) => {
+                    if self.options.requests.include(request) {
+                        samples::request(to, of, request);
+                    }
+                }
+                MeasurementKind::Transaction(transaction) => {
+                    samples::transaction(to, of, transaction);
+                }
+                MeasurementKind::Iteration(iteration) => samples::iteration(to, of, iteration),
+                MeasurementKind::Check(check) => samples::check(to, of, check),
+                MeasurementKind::Sample(sample) => samples::sample(to, of, sample),
+                MeasurementKind::Other(other) => lifecycle::other(to, &samples::other(of, other)),
+            }
         }
     }
 }

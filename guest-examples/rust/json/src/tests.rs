@@ -14,6 +14,9 @@ use crate::squall::recorder::events::*;
 mod nasty;
 mod profiles;
 
+const TIME_MS: f64 = 1_795_383_628_123.456;
+const ELAPSED_MS: f64 = 4_000.5;
+
 #[test]
 fn a_run_becomes_the_expected_lines() {
     let lines = record(everything(), &whole_run()).join("\n") + "\n";
@@ -265,15 +268,18 @@ fn no_line_is_longer_than_8_kib() {
             message: long_text.clone(),
             stack: Some(long_text.clone()),
         })),
-        event(EventKind::Request(Request {
-            scenario: long_text.clone(),
-            method: long_text.clone(),
-            name: long_text.clone(),
-            url: long_text.clone(),
-            failure: Some(long_text.clone()),
-            tags: vec![(long_text.clone(), long_text.clone()); 100],
-            ..request(500, None)
-        })),
+        measured(|told| {
+            let text = told.text(&long_text);
+            MeasurementKind::Request(Request {
+                scenario: text,
+                method: text,
+                name: text,
+                url: text,
+                failure: Some(text),
+                tags: told.tags(vec![(long_text.clone(), long_text.clone()); 100]),
+                ..request(told, 500, None)
+            })
+        }),
         Event {
             node: long_text.clone(),
             ..event(EventKind::RunStopping(StopReason::Other(long_text)))
@@ -354,19 +360,17 @@ fn a_plan_that_is_not_an_object_is_left_out() {
 
 #[test]
 fn requests_are_filtered_and_the_numbers_of_lines_have_no_gap() {
+    let mut told = Told::default();
     let requests = [
-        request(200, None),
-        request(500, Some("status 500")),
-        request(0, Some("connection refused")),
+        request(&mut told, 200, None),
+        request(&mut told, 500, Some("status 500")),
+        request(&mut told, 0, Some("connection refused")),
         Request {
             duration_ms: 500.0,
-            ..request(200, None)
+            ..request(&mut told, 200, None)
         },
     ];
-    let events: Vec<_> = requests
-        .into_iter()
-        .map(|request| event(EventKind::Request(request)))
-        .collect();
+    let events = [told.event(requests.map(MeasurementKind::Request).to_vec())];
     for (option, expected) in [
         ("none", vec![]),
         ("failed", vec![500, 0]),
@@ -398,12 +402,14 @@ fn requests_are_filtered_and_the_numbers_of_lines_have_no_gap() {
 #[test]
 fn many_tags_are_cut_and_said_to_be() {
     let tags = (0..40).map(|n| (format!("k{n}"), "v".to_owned())).collect();
-    let request = Request {
-        tags,
-        ..request(200, None)
-    };
+    let event = measured(|told| {
+        MeasurementKind::Request(Request {
+            tags: told.tags(tags),
+            ..request(told, 200, None)
+        })
+    });
     let run = with_options(run_info(), &[("requests", "all")]);
-    let line = parse(&record(run, &[event(EventKind::Request(request))])[0]);
+    let line = parse(&record(run, &[event])[0]);
     assert_eq!(line["tags"].as_array().map(Vec::len), Some(16));
     assert_eq!(
         (&line["tags"][0], &line["truncated"]),
@@ -578,15 +584,63 @@ fn with_options(run: RunInfo, options: &[(&str, &str)]) -> RunInfo {
     RunInfo { options, ..run }
 }
 
-fn request(status: u16, failure: Option<&str>) -> Request {
+/// What measurements call by their places, filled as they are made.
+struct Told(Measurements);
+
+impl Default for Told {
+    fn default() -> Self {
+        Self(Measurements {
+            texts: Vec::new(),
+            tag_sets: vec![Vec::new()],
+            all: Vec::new(),
+        })
+    }
+}
+
+impl Told {
+    fn text(&mut self, text: &str) -> u32 {
+        place(&mut self.0.texts, text.to_owned())
+    }
+
+    fn tags(&mut self, tags: Vec<Tag>) -> u32 {
+        place(&mut self.0.tag_sets, tags)
+    }
+
+    fn event(self, all: Vec<MeasurementKind>) -> Event {
+        let measurement = |kind| Measurement {
+            time_ms: TIME_MS,
+            elapsed_ms: ELAPSED_MS,
+            kind,
+        };
+        let all = all.into_iter().map(measurement).collect();
+        event(EventKind::Measured(Measurements { all, ..self.0 }))
+    }
+}
+
+fn place<T: PartialEq>(all: &mut Vec<T>, one: T) -> u32 {
+    let place = all.iter().position(|other| *other == one);
+    place.unwrap_or_else(|| {
+        all.push(one);
+        all.len() - 1
+    }) as u32
+}
+
+/// An event that is one measurement.
+fn measured(make: impl FnOnce(&mut Told) -> MeasurementKind) -> Event {
+    let mut told = Told::default();
+    let kind = make(&mut told);
+    told.event(vec![kind])
+}
+
+fn request(told: &mut Told, status: u16, failure: Option<&str>) -> Request {
     let answered = (status > 0).then_some(11.5);
     Request {
-        scenario: "default".into(),
+        scenario: told.text("default"),
         vu: 3,
         iteration: 7,
-        method: "GET".into(),
-        name: "/item/[id]".into(),
-        url: "http://user:secret@127.0.0.1:8080/item/5?token=secret#top".into(),
+        method: told.text("GET"),
+        name: told.text("/item/[id]"),
+        url: told.text("http://user:secret@127.0.0.1:8080/item/5?token=secret#top"),
         status,
         started_at_ms: 1_795_383_628_100.25,
         duration_ms: 12.345_6,
@@ -599,9 +653,54 @@ fn request(status: u16, failure: Option<&str>) -> Request {
         },
         sent_bytes: 120,
         received_bytes: 4_096,
-        failure: failure.map(str::to_owned),
-        tags: vec![("color".into(), "red".into())],
+        failure: failure.map(|failure| told.text(failure)),
+        tags: told.tags(vec![("color".into(), "red".into())]),
     }
+}
+
+fn every_measurement() -> EventKind {
+    let mut told = Told::default();
+    let scenario = told.text("default");
+    let tags = told.tags(vec![("color".into(), "red".into())]);
+    let all = vec![
+        MeasurementKind::Request(request(&mut told, 200, None)),
+        MeasurementKind::Request(request(&mut told, 0, Some("connection refused"))),
+        MeasurementKind::Transaction(Transaction {
+            scenario,
+            vu: 3,
+            iteration: 4,
+            name: told.text("checkout"),
+            duration_ms: 1_234.5,
+            failure: Some(told.text("out of stock")),
+            tags,
+        }),
+        MeasurementKind::Iteration(Iteration {
+            scenario,
+            vu: 3,
+            iteration: 7,
+            duration_ms: 2_000.0,
+            failure: Some(told.text("out of stock")),
+        }),
+        MeasurementKind::Check(Check {
+            scenario,
+            vu: 3,
+            iteration: 4,
+            name: told.text("has a price"),
+            passed: false,
+            tags,
+        }),
+        MeasurementKind::Sample(Sample {
+            metric: told.text("queue"),
+            kind: MetricKind::Gauge,
+            value: 0.000_001,
+            tags,
+        }),
+        MeasurementKind::Other(OtherMeasurement {
+            name: told.text("page-painted"),
+            payload: told.text(r#"{"ms":12.5}"#),
+        }),
+    ];
+    told.event(all).kind
 }
 
 /// Every kind of event that becomes a line.
@@ -624,6 +723,20 @@ fn whole_run() -> Vec<Event> {
         }),
         EventKind::ThresholdChanged(threshold(false, Some(612.0))),
         EventKind::ThresholdChanged(threshold(true, Some(412.5))),
+        EventKind::LoadChanged(LoadChange {
+            scenario: "default".into(),
+            action: LoadAction::Target,
+            before: Load::Vus(50),
+            after: Load::Vus(1),
+            by: Steerer::ControlApi("127.0.0.1:6789".into()),
+        }),
+        EventKind::LoadChanged(LoadChange {
+            scenario: "default".into(),
+            action: LoadAction::Paused,
+            before: Load::Rate(12.5),
+            after: Load::Rate(0.0),
+            by: Steerer::Terminal,
+        }),
         EventKind::ScriptError(ScriptError {
             scenario: "default".into(),
             vu: 3,
@@ -638,39 +751,32 @@ fn whole_run() -> Vec<Event> {
             level: LogLevel::Debug,
             message: "two\nlines".into(),
         }),
-        EventKind::Request(request(200, None)),
-        EventKind::Request(request(0, Some("connection refused"))),
-        EventKind::Transaction(Transaction {
-            scenario: "default".into(),
-            vu: 3,
-            name: "checkout".into(),
-            duration_ms: 1_234.5,
-            failure: Some("out of stock".into()),
-            tags: vec![("color".into(), "red".into())],
-        }),
-        EventKind::Iteration(Iteration {
-            scenario: "default".into(),
-            vu: 3,
-            iteration: 7,
-            duration_ms: 2_000.0,
-            failure: Some("out of stock".into()),
-        }),
-        EventKind::Check(Check {
-            scenario: "default".into(),
-            vu: 3,
-            name: "has a price".into(),
-            passed: false,
-            tags: vec![("color".into(), "red".into())],
-        }),
-        EventKind::Sample(Sample {
-            metric: "queue".into(),
-            kind: MetricKind::Gauge,
-            value: 0.000_001,
-            tags: vec![("color".into(), "red".into())],
-        }),
+        every_measurement(),
         EventKind::Other(OtherEvent {
             name: "moon-phase-changed".into(),
             payload: r#"{"phase":"full"}"#.into(),
+        }),
+        EventKind::ShapeReported(ShapeReport {
+            shape: "goal_seek".into(),
+            findings: vec![
+                Finding {
+                    name: "held".into(),
+                    value: FindingValue::Number(Quantity {
+                        value: 198.4,
+                        unit: "/s".into(),
+                    }),
+                },
+                Finding {
+                    name: "found".into(),
+                    value: FindingValue::Text("yes".into()),
+                },
+            ],
+            failure: None,
+        }),
+        EventKind::ShapeReported(ShapeReport {
+            shape: "goal_seek".into(),
+            findings: Vec::new(),
+            failure: Some("it stopped".into()),
         }),
         EventKind::EventsDropped(12),
         EventKind::WorkerLost("worker-1".into()),
@@ -706,8 +812,8 @@ fn summary() -> RunSummary {
 
 fn event(kind: EventKind) -> Event {
     Event {
-        time_ms: 1_795_383_628_123.456,
-        elapsed_ms: 4_000.5,
+        time_ms: TIME_MS,
+        elapsed_ms: ELAPSED_MS,
         node: "standalone".into(),
         kind,
     }

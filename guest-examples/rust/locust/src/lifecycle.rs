@@ -4,7 +4,10 @@ use serde_json::json;
 
 use crate::envelope::{Entry, Level, labels, measured};
 use crate::line::shortened;
-use crate::squall::recorder::events::{Event, RampUp, RunInfo, RunSummary, StopReason, Threshold};
+use crate::squall::recorder::events::{
+    Event, Finding, FindingValue, Load, LoadAction, LoadChange, RampUp, RunInfo, RunSummary,
+    ShapeReport, Steerer, StopReason, Threshold,
+};
 use crate::time::rfc3339;
 
 /// How many scenarios are told by name, and how long their names may get.
@@ -93,6 +96,59 @@ fn threshold(name: &'static str, threshold: &Threshold) -> Entry {
             "expression": threshold.expression,
             "passed": threshold.passed,
             "observed": threshold.value.map(measured),
+        }),
+    )
+}
+
+pub fn load_changed(change: &LoadChange) -> Entry {
+    let action = match change.action {
+        LoadAction::Target => "target",
+        LoadAction::Paused => "paused",
+        LoadAction::Resumed => "resumed",
+        LoadAction::Other => "other",
+    };
+    let (by, detail) = match &change.by {
+        Steerer::Terminal => ("terminal", None),
+        Steerer::ControlApi(address) => ("control_api", Some(address)),
+        Steerer::Shape => ("shape", None),
+        Steerer::Other(words) => ("other", Some(words)),
+    };
+    let amount = |load| match load {
+        Load::Vus(vus) => f64::from(vus),
+        Load::Rate(per_s) => per_s,
+    };
+    let unit = match change.after {
+        Load::Vus(_) => "vus",
+        Load::Rate(_) => "iterations_per_s",
+    };
+    Entry::event(
+        "event.load.changed",
+        json!({
+            "scenario": shortened(&change.scenario, SCENARIO_LIMIT),
+            "action": action,
+            "unit": unit,
+            "before": measured(amount(change.before)),
+            "after": measured(amount(change.after)),
+            "by": by,
+            "detail": detail,
+        }),
+    )
+}
+
+pub fn shape_result(report: &ShapeReport) -> Entry {
+    let finding = |Finding { name, value }: &Finding| match value {
+        FindingValue::Text(text) => json!({ "name": name, "text": text }),
+        FindingValue::Number(found) => {
+            json!({ "name": name, "value": measured(found.value), "unit": found.unit })
+        }
+    };
+    let findings: Vec<_> = report.findings.iter().map(finding).collect();
+    Entry::event(
+        "event.shape.result",
+        json!({
+            "shape": report.shape,
+            "findings": findings,
+            "failure": report.failure,
         }),
     )
 }

@@ -92,6 +92,8 @@ impl Recorder {
                 return entries;
             }
             EventKind::ThresholdChanged(threshold) => lifecycle::threshold_changed(threshold),
+            EventKind::LoadChanged(change) => lifecycle::load_changed(change),
+            EventKind::ShapeReported(report) => lifecycle::shape_result(report),
             EventKind::WorkerJoined(worker) => lifecycle::worker_joined(worker),
             EventKind::WorkerLost(worker) => lifecycle::worker_lost(worker),
             // Not asked for, dealt with, or from a newer host.

@@ -642,6 +642,30 @@ fn whole_run() -> Vec<Event> {
         EventKind::Stats(stats(&[1])),
         EventKind::ThresholdChanged(threshold(false, Some(612.0))),
         EventKind::ThresholdChanged(threshold(true, None)),
+        EventKind::LoadChanged(LoadChange {
+            scenario: "default".into(),
+            action: LoadAction::Target,
+            before: Load::Rate(50.0),
+            after: Load::Rate(62.5),
+            by: Steerer::ControlApi("127.0.0.1:6789".into()),
+        }),
+        EventKind::ShapeReported(ShapeReport {
+            shape: "goal_seek".into(),
+            findings: vec![
+                Finding {
+                    name: "held".into(),
+                    value: FindingValue::Number(Quantity {
+                        value: 198.4,
+                        unit: "/s".into(),
+                    }),
+                },
+                Finding {
+                    name: "found".into(),
+                    value: FindingValue::Text("yes".into()),
+                },
+            ],
+            failure: None,
+        }),
         EventKind::ResourceWarning(shortage(ResourceKind::Cpu)),
         EventKind::ResourceRecovered(shortage(ResourceKind::Cpu)),
         EventKind::ResourceWarning(shortage(ResourceKind::Memory)),

@@ -18,8 +18,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::Ledger;
 use super::place::Target;
+use super::{Ledger, Stopped};
 use crate::error::Problem;
 use crate::plan::SinkSpec;
 
@@ -98,6 +98,18 @@ impl Socket {
             cause: String::new(),
             is_dropping: false,
         })
+    }
+
+    fn take(&mut self, line: &[u8], owner: &Arc<Ledger>) {
+        let line = Line {
+            text: line.into(),
+            owner: owner.clone(),
+        };
+        owner.hold(1);
+        self.bytes += line.cost();
+        self.held.push_back(line);
+        self.pump();
+        self.trim();
     }
 
     /// Writes what is held back, as far as it goes without waiting for a new
@@ -243,16 +255,10 @@ impl Socket {
 }
 
 impl Target for Socket {
-    fn write(&mut self, line: &[u8], owner: &Arc<Ledger>) -> io::Result<()> {
-        let line = Line {
-            text: line.into(),
-            owner: owner.clone(),
-        };
-        owner.hold(1);
-        self.bytes += line.cost();
-        self.held.push_back(line);
-        self.pump();
-        self.trim();
+    fn write(&mut self, lines: &[u8], owner: &Arc<Ledger>) -> Result<(), Stopped> {
+        for line in lines.split_inclusive(|byte| *byte == b'\n') {
+            self.take(line, owner);
+        }
         Ok(())
     }
 
@@ -345,6 +351,16 @@ mod tests {
         thread::spawn(move || {
             let mut text = String::new();
             stream.read_to_string(&mut text).expect("orderly");
+            text
+        })
+    }
+
+    /// Reads all that the next one who connects writes, aside.
+    fn read_next(listener: UnixListener) -> thread::JoinHandle<String> {
+        thread::spawn(move || {
+            let mut text = String::new();
+            let mut stream = accept(&listener);
+            stream.read_to_string(&mut text).expect("readable");
             text
         })
     }
@@ -446,13 +462,7 @@ mod tests {
         // What the first reader had not read may be lost, and is not known.
         assert!(fixture.ledger.unwritten() >= 10);
         let listener = fixture.listen_again();
-        let reader = thread::spawn(move || {
-            let mut text = String::new();
-            accept(&listener)
-                .read_to_string(&mut text)
-                .expect("readable");
-            text
-        });
+        let reader = read_next(listener);
         fixture.socket.close(&fixture.ledger);
         assert_eq!(fixture.ledger.unwritten(), 0);
         let again = reader.join().expect("no panic");
@@ -481,13 +491,7 @@ mod tests {
         drop(first);
         fixture.write("4");
         assert_eq!(fixture.ledger.unwritten(), 1);
-        let reader = thread::spawn(move || {
-            let mut text = String::new();
-            accept(&listener)
-                .read_to_string(&mut text)
-                .expect("readable");
-            text
-        });
+        let reader = read_next(listener);
         fixture.socket.close(&fixture.ledger);
         assert_eq!(reader.join().expect("no panic"), "4\n");
     }
@@ -527,13 +531,7 @@ mod tests {
         assert_eq!(fixture.socket.held.len(), 3);
         assert_eq!(fixture.ledger.unwritten(), 9);
         let listener = fixture.listen_again();
-        let reader = thread::spawn(move || {
-            let mut text = String::new();
-            accept(&listener)
-                .read_to_string(&mut text)
-                .expect("readable");
-            text
-        });
+        let reader = read_next(listener);
         fixture.socket.close(&fixture.ledger);
         assert_eq!(reader.join().expect("no panic"), "6\n7\n8\n");
         assert_eq!(fixture.ledger.unwritten(), 6);
@@ -578,13 +576,7 @@ mod tests {
         fixture.write("1");
         fixture.write("2");
         drop(first);
-        let reader = thread::spawn(move || {
-            let mut text = String::new();
-            accept(&listener)
-                .read_to_string(&mut text)
-                .expect("readable");
-            text
-        });
+        let reader = read_next(listener);
         fixture.socket.close(&fixture.ledger);
         assert_eq!(reader.join().expect("no panic"), "1\n2\n");
         assert_eq!(fixture.ledger.unwritten(), 0);

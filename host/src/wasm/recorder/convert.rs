@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::bindings::squall::recorder::events as wit;
+use super::measured::Measured;
 use crate::event::{
-    CappedNames, DataQuality, Event, EventKind, Interests, ResourceKind, StopReason,
+    CappedNames, DataQuality, Event, EventKind, Finding, Interests, Load, LoadChange,
+    LoadChangeKind, ResourceKind, ShapeReport, Steerer, StopReason,
 };
-use crate::measure::{FailureOrigin, LogLevel, MetricKind, Phases, Tag};
+use crate::measure::{FailureOrigin, LogLevel, MetricKind, Tag};
 use crate::recorder::{Role, RunInfo};
 use crate::stats::Distribution;
 use crate::stats::histogram::QUANTILES;
@@ -15,14 +17,33 @@ use crate::stats::names::NameKind;
 use crate::stats::thresholds::Verdict;
 use crate::stats::window::{RequestStats, Window};
 
-/// An event for a recorder that so far has not got `dropped` events.
-pub(super) fn event(event: &Event, dropped: u64) -> wit::Event {
-    wit::Event {
-        time_ms: event.time_ms,
-        elapsed_ms: ms(event.elapsed),
-        node: event.node.to_string(),
-        kind: kind(&event.kind, dropped),
+/// A batch of events for a recorder that so far has not got `dropped` events,
+/// which is brought up to date. Measurements that follow each other on a node
+/// become one event.
+pub(super) fn events(events: &[Event], dropped: &mut u64) -> Vec<wit::Event> {
+    let mut converted = Vec::new();
+    let mut measured = Measured::default();
+    for event in events {
+        if let EventKind::EventsDropped(count) = event.kind {
+            *dropped = dropped.saturating_add(count);
+        }
+        let Some(kind) = kind(&event.kind, *dropped) else {
+            if !measured.is_of(&event.node) {
+                measured.flush(&mut converted);
+            }
+            measured.add(event);
+            continue;
+        };
+        measured.flush(&mut converted);
+        converted.push(wit::Event {
+            time_ms: event.time_ms,
+            elapsed_ms: ms(event.elapsed),
+            node: event.node.to_string(),
+            kind,
+        });
     }
+    measured.flush(&mut converted);
+    converted
 }
 
 /// What a recorder asked for.
@@ -67,9 +88,15 @@ pub(super) fn run_info(run: &RunInfo) -> wit::RunInfo {
     }
 }
 
-fn kind(kind: &EventKind, dropped: u64) -> wit::EventKind {
+/// What happened, if it is no measurement.
+fn kind(kind: &EventKind, dropped: u64) -> Option<wit::EventKind> {
     use wit::EventKind as Wit;
-    match kind {
+    Some(match kind {
+        EventKind::Request(_)
+        | EventKind::Transaction(_)
+        | EventKind::Iteration(_)
+        | EventKind::Check(_)
+        | EventKind::Sample(_) => return None,
         EventKind::RunStarted => Wit::RunStarted,
         EventKind::RampUpFinished { vus } => Wit::RampUpFinished(wit::RampUp { vus: *vus }),
         EventKind::RunStopping(reason) => Wit::RunStopping(stop_reason(reason)),
@@ -82,6 +109,8 @@ fn kind(kind: &EventKind, dropped: u64) -> wit::EventKind {
             quality: quality(&summary.quality, dropped),
         }),
         EventKind::ThresholdChanged(verdict) => Wit::ThresholdChanged(threshold(verdict)),
+        EventKind::LoadChanged(change) => Wit::LoadChanged(load_change(change)),
+        EventKind::ShapeReported(report) => Wit::ShapeReported(shape_report(report)),
         EventKind::EventsDropped(count) => Wit::EventsDropped(*count),
         EventKind::ResourceWarning(warning) => Wit::ResourceWarning(resource(warning)),
         EventKind::ResourceRecovered(warning) => Wit::ResourceRecovered(resource(warning)),
@@ -104,51 +133,6 @@ fn kind(kind: &EventKind, dropped: u64) -> wit::EventKind {
             requests_sent_bytes: usage.requests_sent_bytes,
             requests_received_bytes: usage.requests_received_bytes,
         }),
-        EventKind::Request(request) => Wit::Request(wit::Request {
-            scenario: request.origin.scenario.to_string(),
-            vu: request.origin.vu,
-            iteration: request.origin.iteration,
-            method: request.method.to_string(),
-            name: request.name.to_string(),
-            url: request.url.to_string(),
-            status: request.sample.status,
-            started_at_ms: request.started_at_ms,
-            duration_ms: ms(request.sample.duration),
-            first_byte_ms: request.first_byte.map(ms),
-            phases: phases(&request.sample.phases),
-            sent_bytes: request.sample.sent_bytes,
-            received_bytes: request.sample.received_bytes,
-            failure: text(&request.failure),
-            tags: tags(&request.tags),
-        }),
-        EventKind::Transaction(transaction) => Wit::Transaction(wit::Transaction {
-            scenario: transaction.origin.scenario.to_string(),
-            vu: transaction.origin.vu,
-            name: transaction.name.to_string(),
-            duration_ms: ms(transaction.duration),
-            failure: text(&transaction.failure),
-            tags: tags(&transaction.tags),
-        }),
-        EventKind::Iteration(iteration) => Wit::Iteration(wit::Iteration {
-            scenario: iteration.origin.scenario.to_string(),
-            vu: iteration.origin.vu,
-            iteration: iteration.origin.iteration,
-            duration_ms: ms(iteration.duration),
-            failure: text(&iteration.failure),
-        }),
-        EventKind::Check(check) => Wit::Check(wit::Check {
-            scenario: check.origin.scenario.to_string(),
-            vu: check.origin.vu,
-            name: check.name.to_string(),
-            passed: check.passed,
-            tags: tags(&check.tags),
-        }),
-        EventKind::Sample(sample) => Wit::Sample(wit::Sample {
-            metric: sample.metric.to_string(),
-            kind: metric_kind(sample.kind),
-            value: sample.value,
-            tags: tags(&sample.tags),
-        }),
         EventKind::ScriptError(failure) => Wit::ScriptError(wit::ScriptError {
             scenario: failure.origin.scenario.to_string(),
             vu: failure.origin.vu,
@@ -168,13 +152,14 @@ fn kind(kind: &EventKind, dropped: u64) -> wit::EventKind {
             },
             message: log.message.to_string(),
         }),
-    }
+    })
 }
 
 fn stop_reason(reason: &StopReason) -> wit::StopReason {
     match reason {
         StopReason::Completed => wit::StopReason::Completed,
         StopReason::Interrupted => wit::StopReason::Interrupted,
+        StopReason::Threshold(threshold) => wit::StopReason::Threshold(threshold.to_string()),
         StopReason::Aborted(reason) => wit::StopReason::Aborted(reason.to_string()),
         StopReason::Other(reason) => wit::StopReason::Other(reason.to_string()),
     }
@@ -188,6 +173,46 @@ fn threshold(verdict: &Verdict) -> wit::Threshold {
     }
 }
 
+fn load_change(change: &LoadChange) -> wit::LoadChange {
+    let load = |load| match load {
+        Load::Vus(vus) => wit::Load::Vus(vus),
+        Load::Rate(per_s) => wit::Load::Rate(per_s),
+    };
+    wit::LoadChange {
+        scenario: change.scenario.to_string(),
+        action: match change.kind {
+            LoadChangeKind::Target => wit::LoadAction::Target,
+            LoadChangeKind::Paused => wit::LoadAction::Paused,
+            LoadChangeKind::Resumed => wit::LoadAction::Resumed,
+        },
+        before: load(change.from),
+        after: load(change.to),
+        by: match &change.by {
+            Steerer::Terminal => wit::Steerer::Terminal,
+            Steerer::Api(address) => wit::Steerer::ControlApi(address.to_string()),
+            Steerer::Shape => wit::Steerer::Shape,
+        },
+    }
+}
+
+fn shape_report(report: &ShapeReport) -> wit::ShapeReport {
+    let finding = |(name, finding): &(String, Finding)| wit::Finding {
+        name: name.clone(),
+        value: match finding {
+            Finding::Text(text) => wit::FindingValue::Text(text.clone()),
+            Finding::Number { value, unit } => wit::FindingValue::Number(wit::Quantity {
+                value: *value,
+                unit: unit.clone(),
+            }),
+        },
+    };
+    wit::ShapeReport {
+        shape: report.shape.to_string(),
+        findings: report.findings.iter().map(finding).collect(),
+        failure: report.failure.clone(),
+    }
+}
+
 fn quality(quality: &DataQuality, events_dropped: u64) -> wit::DataQuality {
     let capped = |names: &CappedNames| wit::CappedNames {
         kind: match names.kind {
@@ -196,6 +221,7 @@ fn quality(quality: &DataQuality, events_dropped: u64) -> wit::DataQuality {
             NameKind::Check => wit::NameKind::Check,
             NameKind::Metric => wit::NameKind::Metric,
             NameKind::Failure => wit::NameKind::Failure,
+            NameKind::TagValue => wit::NameKind::Other,
         },
         limit: names.limit as u64,
         uses: names.uses,
@@ -208,15 +234,6 @@ fn quality(quality: &DataQuality, events_dropped: u64) -> wit::DataQuality {
         vus_not_started: quality.vus_not_started,
         resource_warnings: quality.resource_warnings,
         names_capped: quality.names_capped.iter().map(capped).collect(),
-    }
-}
-
-fn phases(phases: &Phases) -> wit::RequestPhases {
-    wit::RequestPhases {
-        connecting_ms: phases.connecting.map(ms),
-        tls_ms: phases.tls.map(ms),
-        waiting_ms: phases.waiting.map(ms),
-        receiving_ms: phases.receiving.map(ms),
     }
 }
 
@@ -335,7 +352,7 @@ fn distribution(distribution: &Distribution) -> wit::Distribution {
     }
 }
 
-fn metric_kind(kind: MetricKind) -> wit::MetricKind {
+pub(super) fn metric_kind(kind: MetricKind) -> wit::MetricKind {
     match kind {
         MetricKind::Counter => wit::MetricKind::Counter,
         MetricKind::Gauge => wit::MetricKind::Gauge,
@@ -344,7 +361,7 @@ fn metric_kind(kind: MetricKind) -> wit::MetricKind {
     }
 }
 
-fn tags(tags: &[Tag]) -> Vec<wit::Tag> {
+pub(super) fn tags(tags: &[Tag]) -> Vec<wit::Tag> {
     tags.iter()
         .map(|(name, value)| (name.to_string(), value.to_string()))
         .collect()
@@ -354,7 +371,7 @@ fn text(text: &Option<Arc<str>>) -> Option<String> {
     text.as_ref().map(ToString::to_string)
 }
 
-fn ms(duration: Duration) -> f64 {
+pub(super) fn ms(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }
 
@@ -365,18 +382,23 @@ mod tests {
         Check, Iteration, LogMessage, Origin, Request, RunSummary, Sample, ScriptFailure, Stats,
         SystemUsage, Transaction,
     };
-    use crate::measure::{RequestSample, ScriptError};
+    use crate::measure::{Phases, RequestSample, ScriptError};
     use crate::recorder::recording::{Recording, written};
-    use crate::stats::{Names, Shard};
+    use crate::stats::{Marks, Names, Shard};
+
+    fn one(event: &Event) -> wit::Event {
+        let mut converted = events(std::slice::from_ref(event), &mut 3);
+        assert_eq!(converted.len(), 1);
+        converted.remove(0)
+    }
 
     fn converted(kind: EventKind) -> wit::Event {
-        let happened = Event {
+        one(&Event {
             time_ms: 1_700_000_000_000.5,
             elapsed: Duration::from_micros(1_500),
             node: "worker-1".into(),
             kind,
-        };
-        event(&happened, 3)
+        })
     }
 
     #[test]
@@ -397,60 +419,6 @@ mod tests {
     }
 
     #[test]
-    fn a_request_keeps_all_that_was_measured() {
-        let event = converted(EventKind::Request(Box::new(Request {
-            origin: Origin {
-                scenario: "browse".into(),
-                vu: 7,
-                iteration: 2,
-            },
-            method: "GET".into(),
-            name: "/item/{id}".into(),
-            url: "http://127.0.0.1/item/5".into(),
-            started_at_ms: 12.0,
-            sample: RequestSample {
-                duration: Duration::from_millis(20),
-                phases: Phases {
-                    connecting: None,
-                    tls: None,
-                    waiting: Some(Duration::from_millis(14)),
-                    receiving: Some(Duration::from_millis(6)),
-                },
-                status: 503,
-                failed: true,
-                sent_bytes: 100,
-                received_bytes: 200,
-            },
-            first_byte: Some(Duration::from_millis(15)),
-            failure: Some("status 503".into()),
-            tags: vec![("a".into(), "b".into())],
-        })));
-        let wit::EventKind::Request(request) = event.kind else {
-            panic!("not a request: {event:?}");
-        };
-        assert_eq!(
-            (&*request.scenario, request.vu, request.iteration),
-            ("browse", 7, 2)
-        );
-        assert_eq!((&*request.method, &*request.name), ("GET", "/item/{id}"));
-        assert_eq!(request.url, "http://127.0.0.1/item/5");
-        assert_eq!((request.status, request.started_at_ms), (503, 12.0));
-        assert_eq!(
-            (request.duration_ms, request.first_byte_ms),
-            (20.0, Some(15.0))
-        );
-        let phases = request.phases;
-        assert_eq!((phases.connecting_ms, phases.tls_ms), (None, None));
-        assert_eq!(
-            (phases.waiting_ms, phases.receiving_ms),
-            (Some(14.0), Some(6.0))
-        );
-        assert_eq!((request.sent_bytes, request.received_bytes), (100, 200));
-        assert_eq!(request.failure.as_deref(), Some("status 503"));
-        assert_eq!(request.tags, [("a".to_owned(), "b".to_owned())]);
-    }
-
-    #[test]
     fn statistics_keep_their_numbers() {
         let mut shard = Shard::new(Names::new(10));
         let id = shard.request_id("GET", "/");
@@ -464,6 +432,7 @@ mod tests {
                     received_bytes: 2,
                     ..RequestSample::default()
                 },
+                Marks::NONE,
             );
         }
         let total = shard.take().window(Duration::from_secs(2));
@@ -497,6 +466,7 @@ mod tests {
                 expression: "http_reqs: count > 1".to_owned(),
                 passed: false,
                 value: Some(1.0),
+                note: None,
             }],
             quality: DataQuality {
                 log_messages_dropped: 1,
@@ -550,6 +520,7 @@ mod tests {
         let id = shard.request_id("GET", "/");
         for micros in 1..100 {
             let sample = RequestSample {
+                from_due: None,
                 duration: Duration::from_micros(micros * 37),
                 phases: Phases {
                     waiting: Some(Duration::from_nanos(micros * 1_001)),
@@ -560,7 +531,7 @@ mod tests {
                 sent_bytes: u64::MAX >> 12,
                 received_bytes: 2,
             };
-            shard.request(id, &sample);
+            shard.request(id, &sample, Marks::NONE);
         }
         let error = ScriptError {
             message: "oh\tno".into(),
@@ -578,11 +549,21 @@ mod tests {
             expression: "http_reqs: count > 1".to_owned(),
             passed: false,
             value,
+            note: None,
         };
         let warning = crate::event::ResourceWarning {
             resource: ResourceKind::OpenFiles,
             value: 0.1 + 0.2,
             limit: 1e9,
+        };
+        let change = |kind, to, by| {
+            EventKind::LoadChanged(Box::new(LoadChange {
+                scenario: "s".into(),
+                from: Load::Vus(u32::MAX),
+                to,
+                kind,
+                by,
+            }))
         };
         let message = |level| {
             EventKind::Log(Box::new(LogMessage {
@@ -617,6 +598,7 @@ mod tests {
                 url: "http://a.example/item/5".into(),
                 started_at_ms: 1_700_000_000_000.123,
                 sample: RequestSample {
+                    from_due: None,
                     duration: Duration::from_nanos(20_000_001),
                     status: 503,
                     failed: failure.is_some(),
@@ -633,11 +615,37 @@ mod tests {
             EventKind::RunStopping(StopReason::Interrupted),
             EventKind::RunStopping(StopReason::Other("x".into())),
             summary(StopReason::Completed),
+            summary(StopReason::Threshold("checks: rate > 0.9 abort".into())),
             summary(StopReason::Aborted("enough".into())),
             EventKind::WorkerJoined("worker-1".into()),
             EventKind::WorkerLost("worker-2".into()),
             EventKind::ThresholdChanged(verdict(Some(7.0))),
             EventKind::EventsDropped(u64::MAX),
+            change(LoadChangeKind::Target, Load::Vus(9), Steerer::Terminal),
+            change(
+                LoadChangeKind::Paused,
+                Load::Rate(1.0 / 3.0),
+                Steerer::Shape,
+            ),
+            change(
+                LoadChangeKind::Resumed,
+                Load::Vus(0),
+                Steerer::Api("127.0.0.1:1".into()),
+            ),
+            EventKind::ShapeReported(Box::new(ShapeReport {
+                shape: "wave".into(),
+                findings: vec![
+                    ("found".to_owned(), Finding::Text("yes".to_owned())),
+                    (
+                        "held".to_owned(),
+                        Finding::Number {
+                            value: 1.0 / 3.0,
+                            unit: "/s".to_owned(),
+                        },
+                    ),
+                ],
+                failure: Some("".to_owned()),
+            })),
             EventKind::ResourceWarning(warning),
             EventKind::ResourceRecovered(warning),
             EventKind::Stats(stats.clone()),
@@ -659,6 +667,7 @@ mod tests {
             EventKind::Iteration(Iteration {
                 origin: origin.clone(),
                 duration: Duration::from_secs(3600),
+                lag: None,
                 failure: None,
             }),
             EventKind::Check(Box::new(Check {
@@ -712,10 +721,7 @@ mod tests {
         );
         assert_eq!(recording.events().count(), happened.len());
         for (read, happened) in recording.events().zip(&happened) {
-            assert_eq!(
-                format!("{:?}", event(read, 3)),
-                format!("{:?}", event(happened, 3))
-            );
+            assert_eq!(format!("{:?}", one(read)), format!("{:?}", one(happened)));
         }
     }
 

@@ -1,29 +1,31 @@
 //! A component as a [`Recorder`].
 
-use std::sync::mpsc;
-use std::thread;
+use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::{self, Runtime};
-use wasmtime::component::{Component, Linker, ResourceTable};
-use wasmtime::{Config, Engine, ResourceLimiter, Store, WasmBacktrace};
-use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime::component::{Component, Linker};
+use wasmtime::{Config, Engine, Store, UpdateDeadline};
 
 use super::bindings::{self, RecorderPre};
 use super::convert;
 use super::output::Output;
-use crate::error::{Error, Problem};
-use crate::event::{Event, EventKind, Interests};
+use crate::error::Error;
+use crate::event::{Event, Interests};
 use crate::recorder::{Recorder, RecorderError, RunInfo};
-use crate::units::Bytes;
 use crate::wasm::cache::CompileCache;
 use crate::wasm::component::{self, LoadedComponent};
+use crate::wasm::confined::{Confined, explain};
+use crate::wasm::engine::{TICK, Ticker};
 
-/// How often a recorder that computes is asked to let the clock be read.
-const TICK: Duration = Duration::from_millis(50);
+/// How long a recorder may compute for one batch before it has to rest, in
+/// ticks. So much is a millisecond for each event of a full batch.
+const GRACE: u32 = 50;
 
-/// How many of the host's things, such as timers, a recorder may hold.
-const RESOURCES: usize = 1_000;
+/// How long it then rests after each tick it has computed for, so that one that
+/// never returns takes a twentieth of a core.
+const REST: Duration = Duration::from_millis(19 * TICK.as_millis() as u64);
 
 /// What a recorder may use.
 #[derive(Debug, Clone, Copy)]
@@ -56,8 +58,9 @@ pub struct WasmRecorder {
     name: String,
     limits: Limits,
     engine: Engine,
-    component: RecorderPre<State>,
-    _ticker: Ticker,
+    component: RecorderPre<Confined<Pace>>,
+    _ticker: Arc<Ticker>,
+    is_proven: bool,
     instance: Option<Instance>,
     /// How many events it has been told were dropped.
     dropped: u64,
@@ -69,13 +72,14 @@ struct Instance {
     /// Drives the calls, which are asynchronous only so that one that takes too
     /// long can be given up wherever it is.
     runtime: Runtime,
-    store: Store<State>,
+    store: Store<Confined<Pace>>,
     recorder: bindings::Recorder,
     output: Output,
 }
 
 impl WasmRecorder {
-    /// Compiles a recorder, or takes what was compiled before.
+    /// Compiles a recorder, or takes what was compiled before. `ticker` tells it
+    /// for how long it has computed.
     ///
     /// # Errors
     ///
@@ -85,6 +89,7 @@ impl WasmRecorder {
         component: &LoadedComponent,
         cache: &CompileCache,
         limits: Limits,
+        ticker: &Arc<Ticker>,
     ) -> Result<Self, Error> {
         let refuse = |error| component::refused_by_engine(&component.name, &error);
         let entry = cache.open(&component.bytes);
@@ -96,19 +101,17 @@ impl WasmRecorder {
         let engine = Engine::new(&config).map_err(refuse)?;
         let compiled = Component::new(&engine, &component.bytes).map_err(refuse)?;
         entry.seal();
-        let mut linker = Linker::<State>::new(&engine);
+        let mut linker = Linker::<Confined<Pace>>::new(&engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(refuse)?;
         let pre = linker.instantiate_pre(&compiled).map_err(refuse)?;
+        ticker.drive(&engine);
         Ok(Self {
             name: component.name.clone(),
             limits,
             component: RecorderPre::new(pre).map_err(refuse)?,
-            _ticker: Ticker::start(&engine).map_err(|error| {
-                Error::Machine(Problem::new(format!(
-                    "cannot start a thread for the recorder `{}`: {error}",
-                    component.name
-                )))
-            })?,
+            _ticker: ticker.clone(),
+            // What is part of the program.
+            is_proven: matches!(component.bytes, Cow::Borrowed(_)),
             engine,
             instance: None,
             dropped: 0,
@@ -136,29 +139,13 @@ impl WasmRecorder {
             .build()
             .map_err(|error| RecorderError::Trapped(error.to_string()))?;
         let output = Output::new(&self.name);
-        let wasi = WasiCtx::builder()
-            .stdout(output.clone())
-            .stderr(output.clone())
-            .allow_tcp(false)
-            .allow_udp(false)
-            .allow_ip_name_lookup(false)
-            .build();
-        let mut table = ResourceTable::new();
-        table.set_max_capacity(RESOURCES);
-        let state = State {
-            wasi,
-            table,
-            memory: Memory {
-                limit: self.limits.memory,
-                used: 0,
-                refused: false,
-            },
-        };
-        let mut store = Store::new(&self.engine, state);
-        store.set_hostcall_fuel(self.limits.handover);
-        store.limiter(|state| &mut state.memory);
+        let Limits {
+            memory, handover, ..
+        } = self.limits;
+        let pace = Pace::default();
+        let mut store = Confined::store(&self.engine, &output, memory, handover, None, pace);
         store.set_epoch_deadline(1);
-        store.epoch_deadline_async_yield_and_update(1);
+        store.epoch_deadline_callback(|mut store| Ok(store.data_mut().own.tick()));
         let made = runtime.block_on(async {
             let call = self.component.instantiate_async(&mut store);
             tokio::time::timeout(self.limits.call, call).await
@@ -170,7 +157,12 @@ impl WasmRecorder {
                 recorder,
                 output,
             }),
-            Ok(Err(error)) => Err(explain(&error, store.data(), &output)),
+            Ok(Err(error)) => Err(RecorderError::Trapped(explain(
+                &error,
+                store.data(),
+                &output,
+                handover,
+            ))),
             Err(_) => Err(RecorderError::TimedOut(self.limits.call)),
         }
     }
@@ -178,7 +170,8 @@ impl WasmRecorder {
     /// Makes one call. After a failure the instance is gone.
     fn call<T>(
         &mut self,
-        call: impl AsyncFnOnce(&bindings::Recorder, &mut Store<State>) -> wasmtime::Result<T>,
+        pace: Pace,
+        call: impl AsyncFnOnce(&bindings::Recorder, &mut Store<Confined<Pace>>) -> wasmtime::Result<T>,
     ) -> Result<T, RecorderError> {
         let mut instance = self
             .instance
@@ -190,40 +183,35 @@ impl WasmRecorder {
             recorder,
             ..
         } = &mut instance;
+        store.data_mut().own = pace;
+        // What has ticked since the last call is none of its business.
+        store.set_epoch_deadline(1);
         let made = runtime.block_on(async {
             tokio::time::timeout(self.limits.call, call(recorder, store)).await
         });
-        let used = instance.store.data().memory.used;
+        let used = instance.store.data().memory_used();
         self.memory_peak = self.memory_peak.max(used);
         match made {
             Ok(Ok(value)) => {
                 self.instance = Some(instance);
                 Ok(value)
             }
-            Ok(Err(error)) if is_too_much(&error) => Err(RecorderError::Trapped(format!(
-                "it handed over more than {} in one call",
-                Bytes(self.limits.handover as u64)
+            Ok(Err(error)) => Err(RecorderError::Trapped(explain(
+                &error,
+                instance.store.data(),
+                &instance.output,
+                self.limits.handover,
             ))),
-            Ok(Err(error)) => Err(explain(&error, instance.store.data(), &instance.output)),
             Err(_) => Err(RecorderError::TimedOut(self.limits.call)),
         }
     }
-}
-
-/// Whether the engine refused to copy so much out of a guest. It has no type
-/// for that, but its words.
-fn is_too_much(error: &wasmtime::Error) -> bool {
-    error
-        .root_cause()
-        .to_string()
-        .contains("fuel allocated for hostcalls")
 }
 
 impl Recorder for WasmRecorder {
     fn start(&mut self, run: &RunInfo) -> Result<Interests, RecorderError> {
         self.instance = Some(self.instantiate()?);
         let run = convert::run_info(run);
-        self.call(async |recorder, store| {
+        self.call(Pace::Free, async |recorder, store| {
             let handler = recorder.squall_recorder_event_handler();
             handler.call_start(store, &run).await
         })?
@@ -232,152 +220,51 @@ impl Recorder for WasmRecorder {
     }
 
     fn handle(&mut self, events: &[Event]) -> Result<Vec<String>, RecorderError> {
-        let mut converted = Vec::with_capacity(events.len());
-        for event in events {
-            if let EventKind::EventsDropped(count) = event.kind {
-                self.dropped += count;
-            }
-            converted.push(convert::event(event, self.dropped));
-        }
-        self.call(async |recorder, store| {
+        let converted = convert::events(events, &mut self.dropped);
+        self.call(Pace::Bounded { ticks: 0 }, async |recorder, store| {
             let handler = recorder.squall_recorder_event_handler();
             handler.call_handle(store, &converted).await
         })
     }
 
     fn finish(&mut self) -> Result<Vec<String>, RecorderError> {
-        let entries = self.call(async |recorder, store| {
+        let entries = self.call(Pace::Free, async |recorder, store| {
             let handler = recorder.squall_recorder_event_handler();
             handler.call_finish(store).await
         });
         self.instance = None;
         entries
     }
+
+    fn is_proven(&self) -> bool {
+        self.is_proven
+    }
 }
 
-/// Puts a failure into words: what happened, what the recorder printed last,
-/// and which of its functions led there.
-fn explain(error: &wasmtime::Error, state: &State, output: &Output) -> RecorderError {
-    let mut text = error.root_cause().to_string();
-    if state.memory.refused {
-        text = format!(
-            "it wanted more than {} of memory ({text})",
-            Bytes(state.memory.limit)
-        );
-    }
-    if let Some(words) = output.last_words() {
-        return RecorderError::Trapped(format!("{text}; it printed: {words}"));
-    }
-    let stack = error
-        .downcast_ref::<WasmBacktrace>()
-        .map(ToString::to_string)
-        .unwrap_or_default();
-    let functions: Vec<_> = stack
-        .lines()
-        .filter_map(|line| line.split_once(" - "))
-        .map(|(_, name)| name)
-        .take(8)
-        .collect();
-    if !functions.is_empty() {
-        text = format!("{text}; in {}", functions.join(" < "));
-    }
-    RecorderError::Trapped(text)
+/// How long a call may compute without a rest.
+#[derive(Debug, Clone, Copy, Default)]
+enum Pace {
+    /// As long as it likes: there is no load yet, or no longer.
+    #[default]
+    Free,
+    /// For [`GRACE`], and then a twentieth of the time.
+    Bounded {
+        /// For how many ticks it has computed.
+        ticks: u32,
+    },
 }
 
-/// What a recorder's store holds.
-struct State {
-    wasi: WasiCtx,
-    table: ResourceTable,
-    memory: Memory,
-}
-
-impl WasiView for State {
-    fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView {
-            ctx: &mut self.wasi,
-            table: &mut self.table,
+impl Pace {
+    /// The call has computed for a tick more: what is to come before it goes on.
+    fn tick(&mut self) -> UpdateDeadline {
+        if let Self::Bounded { ticks } = self {
+            *ticks += 1;
+            if *ticks > GRACE {
+                return UpdateDeadline::YieldCustom(1, Box::pin(tokio::time::sleep(REST)));
+            }
         }
-    }
-}
-
-/// The memory of a recorder: all its memories and tables together.
-#[derive(Debug)]
-struct Memory {
-    limit: u64,
-    used: u64,
-    /// Whether it ever asked for more than the limit.
-    refused: bool,
-}
-
-impl Memory {
-    fn grow(&mut self, bytes: usize) -> bool {
-        let wanted = self.used.saturating_add(bytes as u64);
-        let admitted = wanted <= self.limit;
-        if admitted {
-            self.used = wanted;
-        }
-        self.refused |= !admitted;
-        admitted
-    }
-}
-
-impl ResourceLimiter for Memory {
-    fn memory_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        Ok(maximum.is_none_or(|maximum| desired <= maximum) && self.grow(desired - current))
-    }
-
-    fn table_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        let elements = desired - current;
-        Ok(maximum.is_none_or(|maximum| desired <= maximum)
-            && self.grow(elements.saturating_mul(size_of::<usize>())))
-    }
-}
-
-/// A thread that advances an engine's epoch every [`TICK`], until it is
-/// dropped.
-struct Ticker {
-    stop: Option<mpsc::Sender<()>>,
-    thread: Option<thread::JoinHandle<()>>,
-}
-
-impl Ticker {
-    fn start(engine: &Engine) -> std::io::Result<Self> {
-        let engine = engine.weak();
-        let (stop, stopped) = mpsc::channel();
-        let thread = thread::Builder::new()
-            .name("recorder-ticker".to_owned())
-            .spawn(move || {
-                while stopped.recv_timeout(TICK) == Err(mpsc::RecvTimeoutError::Timeout) {
-                    match engine.upgrade() {
-                        Some(engine) => engine.increment_epoch(),
-                        None => return,
-                    }
-                }
-            })?;
-        Ok(Self {
-            stop: Some(stop),
-            thread: Some(thread),
-        })
-    }
-}
-
-impl Drop for Ticker {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            // It does nothing that could panic.
-            let _ = thread.join();
-        }
+        // Its time may be over.
+        UpdateDeadline::Yield(1)
     }
 }
 
@@ -387,7 +274,7 @@ mod tests {
 
     use super::super::JSON;
     use super::*;
-    use crate::event::{DataQuality, RunSummary, Stats, StopReason};
+    use crate::event::{DataQuality, EventKind, RunSummary, Stats, StopReason};
     use crate::recorder::Role;
     use crate::wasm::component::load_recorder;
 
@@ -413,7 +300,8 @@ mod tests {
 
     fn json(cache: &CompileCache) -> WasmRecorder {
         let component = load_recorder(&JSON).expect("it is a recorder");
-        WasmRecorder::new(&component, cache, Limits::default()).expect("it compiles")
+        let ticker = Ticker::start().map(Arc::new).expect("a thread");
+        WasmRecorder::new(&component, cache, Limits::default(), &ticker).expect("it compiles")
     }
 
     fn event(kind: EventKind) -> Event {
@@ -484,20 +372,5 @@ mod tests {
         let mut recorder = json(&CompileCache::new(None));
         assert!(recorder.handle(&[finished()]).is_err());
         assert!(recorder.finish().is_err());
-    }
-
-    #[test]
-    fn memory_counts_all_that_grows() {
-        let mut memory = Memory {
-            limit: 100,
-            used: 0,
-            refused: false,
-        };
-        assert!(memory.memory_growing(0, 60, None).expect("answers"));
-        assert!(memory.table_growing(0, 4, None).expect("answers"));
-        assert!(!memory.memory_growing(0, 30, None).expect("answers"));
-        assert!(memory.refused);
-        assert!(memory.memory_growing(60, 68, None).expect("answers"));
-        assert!(!memory.memory_growing(0, 1, Some(0)).expect("answers"));
     }
 }

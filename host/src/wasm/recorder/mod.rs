@@ -7,9 +7,11 @@
 mod bindings;
 mod convert;
 mod instance;
+mod measured;
 mod output;
 
 pub use instance::{Limits, WasmRecorder};
+pub(crate) use output::Output;
 
 use crate::wasm::component::Source;
 

@@ -1,16 +1,10 @@
-//! What a recorder prints: lines in the host's own diagnostics, never raw text
+//! What a recorder or a shape prints: lines in the host's own diagnostics, never raw text
 //! on its streams.
 
 use std::collections::VecDeque;
-use std::io;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 
-use bytes::Bytes;
-use tokio::io::AsyncWrite;
-use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
-use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
+use crate::wasm::output::Print;
 
 /// How long a line may get before it is broken, in bytes.
 const LINE: usize = 4096;
@@ -22,14 +16,16 @@ const TOLD: usize = 1_000;
 /// How many of the last lines are kept, to explain a failure.
 const KEPT: usize = 4;
 
-/// What a recorder prints, on either stream. Cloning it gives another handle on
+/// What a guest prints, on either stream. Cloning it gives another handle on
 /// the same output.
 #[derive(Debug, Clone)]
-pub(super) struct Output(Arc<Mutex<Printed>>);
+pub(crate) struct Output(Arc<Mutex<Printed>>);
 
 #[derive(Debug)]
 struct Printed {
-    recorder: String,
+    /// What kind of guest it is, and its name.
+    kind: &'static str,
+    name: String,
     /// The line that is not ended yet.
     line: Vec<u8>,
     /// How many lines there were.
@@ -39,8 +35,14 @@ struct Printed {
 
 impl Output {
     pub(super) fn new(recorder: &str) -> Self {
+        Self::of("recorder", recorder)
+    }
+
+    /// The output of a guest of some kind.
+    pub(crate) fn of(kind: &'static str, name: &str) -> Self {
         Self(Arc::new(Mutex::new(Printed {
-            recorder: recorder.to_owned(),
+            kind,
+            name: name.to_owned(),
             line: Vec::new(),
             lines: 0,
             last: VecDeque::new(),
@@ -49,7 +51,7 @@ impl Output {
 
     /// The last lines since the last time, in one, for the message of a
     /// failure.
-    pub(super) fn last_words(&self) -> Option<String> {
+    pub(crate) fn last_words(&self) -> Option<String> {
         let mut printed = self.lock();
         printed.end_line();
         let last = std::mem::take(&mut printed.last);
@@ -60,6 +62,12 @@ impl Output {
         })
     }
 
+    fn lock(&self) -> std::sync::MutexGuard<'_, Printed> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Print for Output {
     fn print(&self, bytes: &[u8]) {
         let mut printed = self.lock();
         for byte in bytes {
@@ -73,10 +81,6 @@ impl Output {
             }
         }
     }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Printed> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Printed {
@@ -89,73 +93,19 @@ impl Printed {
             return;
         }
         self.lines = self.lines.saturating_add(1);
+        let (kind, name) = (self.kind, &self.name);
         if self.lines <= TOLD {
-            tracing::info!(recorder = self.recorder, line, "a recorder printed");
+            tracing::info!(name, line, "a {kind} printed");
         } else if self.lines == TOLD + 1 {
             tracing::info!(
-                recorder = self.recorder,
-                "a recorder printed {TOLD} lines; what more it prints is not told",
+                name,
+                "a {kind} printed {TOLD} lines; what more it prints is not told",
             );
         }
         if self.last.len() == KEPT {
             self.last.pop_front();
         }
         self.last.push_back(line.to_owned());
-    }
-}
-
-impl IsTerminal for Output {
-    fn is_terminal(&self) -> bool {
-        false
-    }
-}
-
-impl StdoutStream for Output {
-    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
-        Box::new(self.clone())
-    }
-
-    fn p2_stream(&self) -> Box<dyn OutputStream> {
-        Box::new(self.clone())
-    }
-}
-
-impl OutputStream for Output {
-    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        self.print(&bytes);
-        Ok(())
-    }
-
-    fn flush(&mut self) -> StreamResult<()> {
-        Ok(())
-    }
-
-    fn check_write(&mut self) -> StreamResult<usize> {
-        Ok(1 << 16)
-    }
-}
-
-#[wasmtime_wasi::async_trait]
-impl Pollable for Output {
-    async fn ready(&mut self) {}
-}
-
-impl AsyncWrite for Output {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.print(bytes);
-        Poll::Ready(Ok(bytes.len()))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
     }
 }
 

@@ -23,12 +23,13 @@ mod generated {
         with: {
             "squall:script/http.response": super::super::http::Response,
             "squall:script/http.prepared-request": super::super::http::PreparedRequest,
+            "squall:script/data.source": super::super::data::Source,
             "squall:script/timing.transaction": super::super::timing::Transaction,
         },
     });
 }
 
-pub(super) use generated::squall::script::{execution, http, log, metrics, random, timing};
+pub(super) use generated::squall::script::{data, execution, http, log, metrics, random, timing};
 pub(super) use generated::{Script, ScriptIndices};
 
 /// The optional hooks around the iterations.

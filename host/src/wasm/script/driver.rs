@@ -19,7 +19,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use crate::http::{Answer, Client, Outgoing};
-use crate::vu::RunContext;
+use crate::vu::Leave;
 
 /// Something an import waits for.
 #[derive(Debug)]
@@ -138,7 +138,7 @@ pub(super) async fn drive<T>(
     call: impl Future<Output = T>,
     desk: &Desk,
     client: &Client,
-    run: &RunContext,
+    leave: &Leave,
 ) -> T {
     desk.begin_call();
     let mut call = pin!(call);
@@ -163,7 +163,7 @@ pub(super) async fn drive<T>(
             // Without a job the guest waits for something of WASI's, or lets
             // others run: it has seen to being woken.
             match desk.take_job() {
-                Some(next) => job = Some(Box::pin(do_job(next, client, run))),
+                Some(next) => job = Some(Box::pin(do_job(next, client, leave))),
                 None => return Poll::Pending,
             }
         }
@@ -171,7 +171,7 @@ pub(super) async fn drive<T>(
     .await
 }
 
-async fn do_job(job: Job, client: &Client, run: &RunContext) -> Reply {
+async fn do_job(job: Job, client: &Client, leave: &Leave) -> Reply {
     match job {
         Job::Send(outgoing) => Reply::Sent(Box::new(client.send(*outgoing).await)),
         Job::Batch(requests) => {
@@ -180,7 +180,7 @@ async fn do_job(job: Job, client: &Client, run: &RunContext) -> Reply {
         Job::Sleep(time) => {
             tokio::select! {
                 () = tokio::time::sleep(time) => {}
-                () = run.stopped() => {}
+                () = leave.asked() => {}
             }
             Reply::Slept
         }

@@ -17,10 +17,7 @@ impl wit::Host for State {
     }
 
     fn set_tag(&mut self, name: String, value: Option<String>) -> wasmtime::Result<()> {
-        self.tags.retain(|(known, _)| **known != *name);
-        if let Some(value) = value {
-            self.tags.push((name.into(), value.into()));
-        }
+        State::set_tag(self, name, value);
         Ok(())
     }
 

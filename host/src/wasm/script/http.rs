@@ -17,7 +17,7 @@ use super::state::State;
 use crate::event::{self, EventKind, Interests};
 use crate::http::{Answer, ErrorKind, Failure, Outgoing, Target};
 use crate::measure::{RequestSample, Tag};
-use crate::stats::shard;
+use crate::stats::{Marks, shard};
 
 /// The type of a response's handle.
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
@@ -42,7 +42,26 @@ struct Terms {
     url: Arc<str>,
     expect: Option<Vec<u16>>,
     catch: bool,
+    /// Rare, so it takes little room where there is none.
+    tagged: Option<Arc<Tagged>>,
+}
+
+/// Tags of a request's own.
+struct Tagged {
     tags: Vec<Tag>,
+    marks: Marks,
+}
+
+impl Terms {
+    fn tags(&self) -> &[Tag] {
+        self.tagged.as_ref().map_or(&[], |tagged| &tagged.tags)
+    }
+
+    fn marks(&self) -> Marks {
+        self.tagged
+            .as_ref()
+            .map_or(Marks::NONE, |tagged| tagged.marks)
+    }
 }
 
 /// A request that is sent often.
@@ -230,17 +249,19 @@ impl State {
         let Exchange { answer, terms, .. } = exchange;
         let sample = RequestSample {
             failed: failure.is_some(),
+            from_due: self.lag.map(|lag| answer.sample.duration + lag),
             ..answer.sample
         };
         let run = &self.seat.run;
+        let marks = self.marks_with(terms.marks());
         shard::with(|shard| {
             let id = shard.request_id(&terms.method, &terms.name);
-            shard.request(id, &sample);
+            shard.request(id, &sample, marks);
             if let Some(message) = failure {
                 shard.request_failure(id, message, run.clock().now_ms());
             }
         });
-        if run.feed.wants(Interests::REQUESTS) {
+        if run.feed.admits(Interests::REQUESTS) {
             run.publish(EventKind::Request(Box::new(event::Request {
                 origin: self.origin(),
                 method: terms.method.clone(),
@@ -250,7 +271,7 @@ impl State {
                 sample,
                 first_byte: answer.first_byte,
                 failure: failure.map(Into::into),
-                tags: self.tags_with(&terms.tags),
+                tags: self.tags_with(terms.tags()),
             })));
         }
     }
@@ -311,7 +332,7 @@ impl State {
         params: Option<wit::Params>,
     ) -> (Result<Parts, Failure>, Terms) {
         let params = params.unwrap_or_default();
-        let target = super::with_targets(&self.seat.run.plan, |targets| targets.resolve(&url));
+        let target = super::with_targets(&self.template.http, |targets| targets.resolve(&url));
         let mut terms = Terms {
             method: match &method {
                 Ok(method) => method_name(method),
@@ -325,7 +346,14 @@ impl State {
             url: Arc::default(),
             expect: params.expect_status,
             catch: params.catch_response.unwrap_or(false),
-            tags: tags(params.tags),
+            tagged: params.tags.map(|tags| {
+                let tag = |(name, value): (String, String)| (name.into(), value.into());
+                let tags: Vec<Tag> = tags.into_iter().map(tag).collect();
+                Arc::new(Tagged {
+                    marks: self.marks_of(&tags),
+                    tags,
+                })
+            }),
         };
         // Only an event names the URL.
         if self.seat.run.feed.wants(Interests::REQUESTS) {
@@ -352,9 +380,7 @@ impl State {
                 target: target?,
                 headers,
                 body,
-                timeout: params
-                    .timeout_ms
-                    .map_or(self.seat.run.plan.http.timeout, millis),
+                timeout: params.timeout_ms.map_or(self.template.http.timeout, millis),
                 max_redirects: params.max_redirects.unwrap_or(10),
                 discard_body: params.discard_body.unwrap_or(false),
             })
@@ -402,13 +428,6 @@ pub(super) fn millis(millis: f64) -> Duration {
     } else {
         Duration::ZERO
     }
-}
-
-fn tags(tags: Option<Vec<(String, String)>>) -> Vec<Tag> {
-    tags.into_iter()
-        .flatten()
-        .map(|(name, value)| (name.into(), value.into()))
-        .collect()
 }
 
 fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), Failure> {

@@ -16,7 +16,8 @@ impl State {
         }
         let run = &self.seat.run;
         let now_ms = run.clock().now_ms();
-        if let Err(other) = shard::with(|shard| shard.metric(name, kind, value, now_ms)) {
+        let marks = self.marks();
+        if let Err(other) = shard::with(|shard| shard.metric(name, kind, value, marks, now_ms)) {
             let kind = format!("{kind:?}").to_lowercase();
             let first = format!("{:?}", other.0).to_lowercase();
             self.warn(&format!(
@@ -24,7 +25,7 @@ impl State {
             ));
             return Ok(());
         }
-        if run.feed.wants(Interests::SAMPLES) {
+        if run.feed.admits(Interests::SAMPLES) {
             run.publish(EventKind::Sample(Box::new(event::Sample {
                 metric: name.into(),
                 kind,
@@ -38,9 +39,10 @@ impl State {
 
 impl wit::Host for State {
     fn check(&mut self, name: String, passed: bool) -> wasmtime::Result<bool> {
-        shard::with(|shard| shard.check(&name, passed));
+        let marks = self.marks();
+        shard::with(|shard| shard.check(&name, passed, marks));
         let run = &self.seat.run;
-        if run.feed.wants(Interests::CHECKS) {
+        if run.feed.admits(Interests::CHECKS) {
             run.publish(EventKind::Check(Box::new(event::Check {
                 origin: self.origin(),
                 name: name.into(),

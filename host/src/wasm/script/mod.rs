@@ -5,6 +5,7 @@
 //! the host does for it; `driver` does a guest's waiting.
 
 mod bindings;
+mod data;
 mod driver;
 mod execution;
 mod failure;
@@ -19,8 +20,8 @@ mod timing;
 mod vu;
 
 use std::cell::RefCell;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Weak};
 
 use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
 use wasmtime::{Engine, InstanceAllocationStrategy};
@@ -33,9 +34,11 @@ pub use self::vu::ScriptVu;
 use super::cache::CompileCache;
 use super::component::LoadedComponent;
 use super::engine::{self, TICK, Ticker};
+use crate::data::Sources;
 use crate::error::{Error, Problem};
 use crate::http::{Factory, Targets};
-use crate::plan::{Limits, Plan};
+use crate::measure::Tag;
+use crate::plan::{HttpPlan, Limits, Scenario};
 use crate::vu::{Script, Seat};
 
 /// A script, compiled and linked: what VUs are made from. Cloning it gives
@@ -44,6 +47,7 @@ use crate::vu::{Script, Seat};
 pub struct Template {
     inner: Arc<Inner>,
     clients: Factory,
+    sources: Arc<Sources>,
 }
 
 /// What all instances of a script share.
@@ -53,6 +57,10 @@ struct Inner {
     script: ScriptIndices,
     hooks: Option<HooksIndices>,
     env: Vec<(String, String)>,
+    /// How its requests are sent.
+    http: Arc<HttpPlan>,
+    /// On everything that it reports.
+    tags: Vec<Tag>,
     /// How many ticks one call may compute for.
     call_ticks: u64,
     ticks: Arc<AtomicU64>,
@@ -71,9 +79,9 @@ impl Template {
     /// more than the limits grant.
     pub fn load(
         component: &LoadedComponent,
+        scenario: &Scenario,
         vus: u32,
         limits: &Limits,
-        env: &[(String, String)],
         clients: Factory,
         cache: &CompileCache,
         ticker: &Arc<Ticker>,
@@ -134,7 +142,9 @@ impl Template {
             script,
             hooks: HooksIndices::new(&pre).ok(),
             pre,
-            env: env.to_vec(),
+            env: scenario.env.clone(),
+            http: Arc::new(scenario.http.clone()),
+            tags: scenario.tags.clone(),
             call_ticks: u64::try_from(call_ticks).unwrap_or(u64::MAX),
             ticks: ticker.ticks(),
             _ticker: ticker.clone(),
@@ -142,7 +152,14 @@ impl Template {
         Ok(Self {
             inner: Arc::new(inner),
             clients,
+            sources: Arc::default(),
         })
+    }
+
+    /// The same script with these sources of rows.
+    #[must_use]
+    pub fn with_data(self, sources: Arc<Sources>) -> Self {
+        Self { sources, ..self }
     }
 }
 
@@ -151,7 +168,12 @@ impl Script for Template {
 
     fn vu(&self, seat: Seat) -> Result<ScriptVu, Problem> {
         let client = self.clients.client();
-        Ok(ScriptVu::new(self.inner.clone(), seat, client))
+        Ok(ScriptVu::new(
+            self.inner.clone(),
+            seat,
+            client,
+            self.sources.clone(),
+        ))
     }
 
     fn has_lifecycle(&self) -> bool {
@@ -168,16 +190,20 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
 }
 
 thread_local! {
-    static TARGETS: RefCell<Option<(Arc<Plan>, Targets)>> = const { RefCell::new(None) };
+    /// By scenario, so few that a search is the fastest.
+    static TARGETS: RefCell<Vec<(Weak<HttpPlan>, Targets)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Works on this thread's memory of URLs, which begins anew with each plan.
-fn with_targets<R>(plan: &Arc<Plan>, f: impl FnOnce(&mut Targets) -> R) -> R {
-    TARGETS.with_borrow_mut(|memory| match memory {
-        Some((known, targets)) if Arc::ptr_eq(known, plan) => f(targets),
-        _ => {
-            let (_, targets) = memory.insert((plan.clone(), Targets::new(&plan.http)));
-            f(targets)
-        }
+/// Works on this thread's memory of a scenario's URLs.
+fn with_targets<R>(http: &Arc<HttpPlan>, f: impl FnOnce(&mut Targets) -> R) -> R {
+    TARGETS.with_borrow_mut(|memory| {
+        let known = |(plan, _): &(Weak<HttpPlan>, Targets)| plan.as_ptr() == Arc::as_ptr(http);
+        let index = memory.iter().position(known).unwrap_or_else(|| {
+            // Those of runs that are over.
+            memory.retain(|(plan, _)| plan.strong_count() > 0);
+            memory.push((Arc::downgrade(http), Targets::new(http)));
+            memory.len() - 1
+        });
+        f(&mut memory[index].1)
     })
 }

@@ -1,20 +1,13 @@
 //! What a guest prints: messages for the run's log, never text on our streams.
 
 use std::collections::VecDeque;
-use std::io;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
-
-use bytes::Bytes;
-use tokio::io::AsyncWrite;
-use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
-use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use crate::event::Origin;
 use crate::measure::LogLevel;
 use crate::vu::Seat;
+use crate::wasm::output::{Print, Printer};
 
 /// A line is cut at so many bytes.
 const LINE: usize = 4096;
@@ -49,18 +42,18 @@ impl GuestOutput {
         }))
     }
 
-    pub(super) fn stdout(&self) -> Stream {
-        Stream {
+    pub(super) fn stdout(&self) -> Printer<Stream> {
+        Printer(Stream {
             output: self.clone(),
             kind: Kind::Stdout,
-        }
+        })
     }
 
-    pub(super) fn stderr(&self) -> Stream {
-        Stream {
+    pub(super) fn stderr(&self) -> Printer<Stream> {
+        Printer(Stream {
             output: self.clone(),
             kind: Kind::Stderr,
-        }
+        })
     }
 
     pub(super) fn begin_iteration(&self, number: u32) {
@@ -144,65 +137,16 @@ enum Kind {
     Stderr,
 }
 
-/// One of the streams, as WASI sees it. Never blocks.
+/// One of the streams.
 #[derive(Debug, Clone)]
 pub(super) struct Stream {
     output: GuestOutput,
     kind: Kind,
 }
 
-impl IsTerminal for Stream {
-    fn is_terminal(&self) -> bool {
-        false
-    }
-}
-
-impl StdoutStream for Stream {
-    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
-        Box::new(self.clone())
-    }
-
-    fn p2_stream(&self) -> Box<dyn OutputStream> {
-        Box::new(self.clone())
-    }
-}
-
-#[wasmtime_wasi::async_trait]
-impl Pollable for Stream {
-    async fn ready(&mut self) {}
-}
-
-impl OutputStream for Stream {
-    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        self.output.write(self.kind, &bytes);
-        Ok(())
-    }
-
-    fn flush(&mut self) -> StreamResult<()> {
-        Ok(())
-    }
-
-    fn check_write(&mut self) -> StreamResult<usize> {
-        Ok(64 << 10)
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+impl Print for Stream {
+    fn print(&self, bytes: &[u8]) {
         self.output.write(self.kind, bytes);
-        Poll::Ready(Ok(bytes.len()))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
     }
 }
 

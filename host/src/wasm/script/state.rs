@@ -1,7 +1,7 @@
 //! What a VU's instance can reach: the data of its store.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::HeaderMap;
 use rand_core::SeedableRng;
@@ -11,29 +11,46 @@ use wasmtime::ResourceLimiter;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
+use super::Inner;
 use super::driver::Desk;
 use super::http::{Prepared, Responses};
 use super::output::GuestOutput;
 use super::timing::Running;
+use crate::data::Sources;
 use crate::event::Origin;
 use crate::measure::{LogLevel, Tag};
+use crate::stats::{Marks, shard};
 use crate::vu::Seat;
 
 /// The data of one VU's store.
 pub(super) struct State {
     pub(super) seat: Seat,
+    /// What it was made from.
+    pub(super) template: Arc<Inner>,
     pub(super) desk: Arc<Desk>,
     pub(super) iteration: u32,
     pub(super) iteration_started: Instant,
+    /// In an open model, how long after it was due the iteration started.
+    pub(super) lag: Option<Duration>,
     pub(super) stop_vu: bool,
     /// Tags on everything until the end of the iteration.
     pub(super) tags: Vec<Tag>,
+    /// The marks of the run's tags and the scenario, and with those of `tags`.
+    standing_marks: Marks,
+    tag_marks: Marks,
+    /// The marks of the transactions that are running.
+    pub(super) groups: Marks,
     pub(super) default_headers: HeaderMap,
     pub(super) responses: Responses,
     pub(super) prepared: Vec<Option<Prepared>>,
     pub(super) transactions: FxHashMap<u32, Running>,
     pub(super) next_transaction: u32,
     pub(super) random: Xoshiro256PlusPlus,
+    pub(super) sources: Arc<Sources>,
+    /// What random rows are picked by, so that they change none of the others.
+    pub(super) random_rows: Xoshiro256PlusPlus,
+    /// Whether a row was asked for and there was none: the VU is to end.
+    pub(super) without_rows: bool,
     pub(super) memory: MemoryLimit,
     pub(super) output: GuestOutput,
     wasi: WasiCtx,
@@ -47,7 +64,8 @@ impl State {
     pub(super) fn new(
         seat: Seat,
         desk: Arc<Desk>,
-        env: &[(String, String)],
+        template: Arc<Inner>,
+        sources: Arc<Sources>,
         instance: u32,
     ) -> Self {
         let plan = &seat.run.plan;
@@ -56,10 +74,11 @@ impl State {
             Xoshiro256PlusPlus::seed_from_u64(mix(mix(plan.seed, vu), purpose))
         };
         let output = GuestOutput::new(seat.clone());
+        let marks = seat.marks();
         let wasi = WasiCtx::builder()
             .stdout(output.stdout())
             .stderr(output.stderr())
-            .envs(env)
+            .envs(&template.env)
             .secure_random(stream(1))
             .insecure_random(stream(2))
             .insecure_random_seed(u128::from(mix(plan.seed, u64::from(seat.vu))))
@@ -69,17 +88,25 @@ impl State {
             .build();
         Self {
             random: stream(0),
+            random_rows: stream(3),
+            without_rows: false,
+            sources,
             memory: MemoryLimit {
                 limit: plan.limits.vu_memory,
                 refused: None,
             },
             responses: Responses::new(plan.limits.vu_memory),
             seat,
+            template,
             desk,
             iteration: 0,
             iteration_started: Instant::now(),
+            lag: None,
             stop_vu: false,
             tags: Vec::new(),
+            standing_marks: marks,
+            tag_marks: marks,
+            groups: Marks::default(),
             default_headers: HeaderMap::new(),
             prepared: Vec::new(),
             transactions: FxHashMap::default(),
@@ -91,10 +118,12 @@ impl State {
     }
 
     /// Prepares for iteration `number`.
-    pub(super) fn begin_iteration(&mut self, number: u32) {
+    pub(super) fn begin_iteration(&mut self, number: u32, lag: Option<Duration>) {
         self.iteration = number;
         self.iteration_started = Instant::now();
+        self.lag = lag;
         self.tags.clear();
+        self.tag_marks = self.standing_marks;
         self.output.begin_iteration(number);
     }
 
@@ -109,15 +138,41 @@ impl State {
 
     /// The tags of something reported now.
     pub(super) fn tags_with(&self, more: &[Tag]) -> Vec<Tag> {
-        let plan = &self.seat.run.plan.tags;
-        let mut tags: Vec<Tag> = Vec::with_capacity(plan.len() + self.tags.len() + more.len());
-        for tag in plan.iter().chain(&self.tags).chain(more) {
+        let given = &self.template.tags;
+        let mut tags: Vec<Tag> = Vec::with_capacity(given.len() + self.tags.len() + more.len());
+        for tag in given.iter().chain(&self.tags).chain(more) {
             match tags.iter_mut().find(|(name, _)| *name == tag.0) {
                 Some(earlier) => earlier.1.clone_from(&tag.1),
                 None => tags.push(tag.clone()),
             }
         }
         tags
+    }
+
+    /// Tags everything from now until the end of the iteration, or takes the tag
+    /// away.
+    pub(super) fn set_tag(&mut self, name: String, value: Option<String>) {
+        self.tags.retain(|(known, _)| **known != *name);
+        if let Some(value) = value {
+            self.tags.push((name.into(), value.into()));
+        }
+        self.tag_marks = self.marks_of(&self.tags).over(self.standing_marks);
+    }
+
+    /// The marks of some tags.
+    pub(super) fn marks_of(&self, tags: &[Tag]) -> Marks {
+        let tags = tags.iter().map(|(name, value)| (&**name, &**value));
+        shard::with(|shard| shard.marks(tags))
+    }
+
+    /// The marks of something measured now, beside those of tags of its own.
+    pub(super) fn marks_with(&self, own: Marks) -> Marks {
+        own.over(self.tag_marks) | self.groups
+    }
+
+    /// The marks of something measured now that has no tags of its own.
+    pub(super) fn marks(&self) -> Marks {
+        self.tag_marks | self.groups
     }
 
     /// Tells the author of the script that a call did not do what it says.

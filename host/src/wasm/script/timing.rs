@@ -10,7 +10,8 @@ use super::http::millis;
 use super::random::uniform;
 use super::state::State;
 use crate::event::{self, EventKind, Interests};
-use crate::stats::shard;
+use crate::stats::tracking::GROUP;
+use crate::stats::{Marks, shard};
 
 /// The type of a transaction's handle.
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
@@ -22,6 +23,8 @@ pub(super) struct Running {
     started: Instant,
     /// How long it took, once it was stopped.
     took: Option<Duration>,
+    /// What marks everything while it runs.
+    marks: Marks,
 }
 
 impl State {
@@ -32,12 +35,19 @@ impl State {
         Ok(())
     }
 
+    /// Marks what is measured from now on with the transactions that run.
+    fn regroup(&mut self) {
+        let running = self.transactions.values().filter(|it| it.took.is_none());
+        self.groups = running.fold(Marks::default(), |all, it| all | it.marks);
+    }
+
     /// Stops a transaction's clock and reports it. Only the first stop counts.
     fn stop_transaction(
         &mut self,
         handle: &Resource<Transaction>,
         failure: Option<&str>,
     ) -> wasmtime::Result<f64> {
+        let marks = self.marks();
         let running = self
             .transactions
             .get_mut(&handle.rep())
@@ -49,8 +59,9 @@ impl State {
         if first {
             let run = &self.seat.run;
             let name = running.name.as_str();
-            shard::with(|shard| shard.transaction(name, took, failure, run.clock().now_ms()));
-            if run.feed.wants(Interests::TRANSACTIONS) {
+            let now_ms = run.clock().now_ms();
+            shard::with(|shard| shard.transaction(name, took, failure, marks, now_ms));
+            if run.feed.admits(Interests::TRANSACTIONS) {
                 let name = name.into();
                 run.publish(EventKind::Transaction(Box::new(event::Transaction {
                     origin: self.origin(),
@@ -60,6 +71,7 @@ impl State {
                     tags: self.tags_with(&[]),
                 })));
             }
+            self.regroup();
         }
         Ok(took.as_secs_f64() * 1e3)
     }
@@ -92,6 +104,7 @@ impl wit::Host for State {
 
 impl wit::HostTransaction for State {
     fn new(&mut self, name: String) -> wasmtime::Result<Resource<Transaction>> {
+        let marks = self.seat.run.tracking.marks([(GROUP, &*name)]);
         let handle = self.next_transaction;
         self.next_transaction = handle.wrapping_add(1);
         self.transactions.insert(
@@ -100,8 +113,10 @@ impl wit::HostTransaction for State {
                 name,
                 started: Instant::now(),
                 took: None,
+                marks,
             },
         );
+        self.groups = self.groups | marks;
         Ok(Resource::new_own(handle))
     }
 
@@ -115,6 +130,7 @@ impl wit::HostTransaction for State {
 
     fn drop(&mut self, handle: Resource<Transaction>) -> wasmtime::Result<()> {
         let dropped = self.transactions.remove(&handle.rep());
+        self.regroup();
         if let Some(Running {
             name, took: None, ..
         }) = dropped

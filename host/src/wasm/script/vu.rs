@@ -1,6 +1,7 @@
 //! One VU: a script's instance, and a fresh one after a trap.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use wasmtime::{Store, UpdateDeadline};
 
@@ -10,6 +11,7 @@ use super::bindings::lifecycle::Hooks;
 use super::driver::{Desk, drive};
 use super::failure::describe;
 use super::state::State;
+use crate::data::Sources;
 use crate::http::Client;
 use crate::measure::ScriptError;
 use crate::vu::{Next, Seat, VirtualUser};
@@ -19,13 +21,18 @@ pub struct ScriptVu {
     template: Arc<Inner>,
     seat: Seat,
     client: Client,
+    sources: Arc<Sources>,
     desk: Arc<Desk>,
     /// What `setup` returned.
     data: Arc<str>,
-    /// How many instances this VU has had.
+    /// How many instances this VU, and those before it, have had.
     instances: u32,
     live: Option<Box<Live>>,
 }
+
+/// How many instances a VU can have before it shares the random numbers of the
+/// next one with its number.
+const LIVES_APART: u32 = 1 << 12;
 
 /// An instance and its store.
 struct Live {
@@ -39,15 +46,23 @@ type Trapped = wasmtime::Error;
 
 impl ScriptVu {
     /// A VU without an instance: [`prepare`](VirtualUser::prepare) makes it.
-    pub(super) fn new(template: Arc<Inner>, seat: Seat, client: Client) -> Self {
+    pub(super) fn new(
+        template: Arc<Inner>,
+        seat: Seat,
+        client: Client,
+        sources: Arc<Sources>,
+    ) -> Self {
         let desk = Arc::new(Desk::new(template.ticks.clone()));
         Self {
             template,
-            seat,
             client,
+            sources,
             desk,
             data: Arc::default(),
-            instances: 0,
+            // A VU that takes over a number must not repeat the random numbers
+            // of those that had it.
+            instances: seat.life.wrapping_mul(LIVES_APART),
+            seat,
             live: None,
         }
     }
@@ -61,7 +76,8 @@ impl ScriptVu {
         let state = State::new(
             self.seat.clone(),
             self.desk.clone(),
-            &self.template.env,
+            self.template.clone(),
+            self.sources.clone(),
             self.instances,
         );
         self.instances += 1;
@@ -85,7 +101,7 @@ impl ScriptVu {
         store.set_epoch_deadline(1);
         let instance = {
             let making = self.template.pre.instantiate_async(&mut store);
-            drive(making, &self.desk, &self.client, &self.seat.run).await
+            drive(making, &self.desk, &self.client, &self.seat.leave).await
         };
         let made = instance.and_then(|instance| {
             let script = self.template.script.load(&mut store, &instance)?;
@@ -131,19 +147,32 @@ impl ScriptVu {
     }
 
     /// Makes an instance and runs `on-start` in it.
-    async fn begin(&mut self) -> Result<(), ScriptError> {
+    async fn begin(&mut self) -> Result<Next, ScriptError> {
         self.instantiate().await?;
         let live = self.live.as_mut().expect("an instance was just made");
         let Some(hooks) = &live.hooks else {
-            return Ok(());
+            return Ok(Next::Continue);
         };
-        live.store.data_mut().begin_iteration(0);
+        live.store.data_mut().begin_iteration(0, None);
         live.store.set_epoch_deadline(1);
         let call = hooks
             .squall_script_lifecycle()
             .call_on_start(&mut live.store, &self.data);
-        let returned = drive(call, &self.desk, &self.client, &self.seat.run).await;
-        self.returned(returned)?.map_err(ScriptError::new)
+        let returned = drive(call, &self.desk, &self.client, &self.seat.leave).await;
+        let without_rows = self.is_without_rows();
+        let outcome = self.returned(returned);
+        if without_rows {
+            return Ok(Next::NoRow);
+        }
+        outcome?.map_err(ScriptError::new)?;
+        Ok(Next::Continue)
+    }
+
+    /// Whether the script asked for a row and there was none: then the VU ends,
+    /// in whichever way the call did.
+    fn is_without_rows(&self) -> bool {
+        let live = self.live.as_ref();
+        live.is_some_and(|live| live.store.data().without_rows)
     }
 }
 
@@ -160,10 +189,10 @@ impl VirtualUser for ScriptVu {
         let Some(hooks) = &live.hooks else {
             return Ok(Arc::default());
         };
-        live.store.data_mut().begin_iteration(0);
+        live.store.data_mut().begin_iteration(0, None);
         live.store.set_epoch_deadline(1);
         let call = hooks.squall_script_lifecycle().call_setup(&mut live.store);
-        let returned = drive(call, &self.desk, &self.client, &self.seat.run).await;
+        let returned = drive(call, &self.desk, &self.client, &self.seat.leave).await;
         match self.returned(returned)? {
             Ok(data) => Ok(data.into()),
             Err(message) => Err(ScriptError::new(message)),
@@ -176,34 +205,41 @@ impl VirtualUser for ScriptVu {
         let Some(hooks) = &live.hooks else {
             return Ok(());
         };
-        live.store.data_mut().begin_iteration(0);
+        live.store.data_mut().begin_iteration(0, None);
         live.store.set_epoch_deadline(1);
         let call = hooks
             .squall_script_lifecycle()
             .call_teardown(&mut live.store, data);
-        let returned = drive(call, &self.desk, &self.client, &self.seat.run).await;
+        let returned = drive(call, &self.desk, &self.client, &self.seat.leave).await;
         self.returned(returned)
     }
 
-    async fn start(&mut self, data: Arc<str>) -> Result<(), ScriptError> {
+    async fn start(&mut self, data: Arc<str>) -> Result<Next, ScriptError> {
         self.data = data;
         Box::pin(self.begin()).await
     }
 
-    async fn iterate(&mut self, number: u32) -> Result<Next, ScriptError> {
+    async fn iterate(&mut self, number: u32, lag: Option<Duration>) -> Result<Next, ScriptError> {
         if self.live.is_none() {
             // The instance before trapped: this one starts as the first did.
-            Box::pin(self.begin()).await?;
+            let next = Box::pin(self.begin()).await?;
+            if next != Next::Continue {
+                return Ok(next);
+            }
         }
         let live = self.live.as_mut().expect("an instance was just made");
-        live.store.data_mut().begin_iteration(number);
+        live.store.data_mut().begin_iteration(number, lag);
         live.store.set_epoch_deadline(1);
         let call = live
             .script
             .squall_script_user()
             .call_iterate(&mut live.store);
-        let returned = drive(call, &self.desk, &self.client, &self.seat.run).await;
-        let outcome = self.returned(returned)?;
+        let returned = drive(call, &self.desk, &self.client, &self.seat.leave).await;
+        let without_rows = self.is_without_rows();
+        let outcome = match self.returned(returned) {
+            Err(_) if without_rows => return Ok(Next::NoRow),
+            outcome => outcome?,
+        };
         let live = self
             .live
             .as_mut()
@@ -211,8 +247,15 @@ impl VirtualUser for ScriptVu {
         let state = live.store.data_mut();
         state.output.end();
         let stop = std::mem::take(&mut state.stop_vu);
-        outcome.map_err(ScriptError::new)?;
-        Ok(if stop { Next::StopVu } else { Next::Continue })
+        match outcome {
+            Err(_) if without_rows => return Ok(Next::NoRow),
+            outcome => outcome.map_err(ScriptError::new)?,
+        }
+        Ok(match (without_rows, stop) {
+            (true, _) => Next::NoMoreRows,
+            (false, true) => Next::StopVu,
+            (false, false) => Next::Continue,
+        })
     }
 
     async fn stop(&mut self) -> Result<(), ScriptError> {
@@ -226,7 +269,7 @@ impl VirtualUser for ScriptVu {
         let call = hooks
             .squall_script_lifecycle()
             .call_on_stop(&mut live.store);
-        let returned = drive(call, &self.desk, &self.client, &self.seat.run).await;
+        let returned = drive(call, &self.desk, &self.client, &self.seat.leave).await;
         self.returned(returned)
     }
 }

@@ -85,6 +85,40 @@ pub fn set_tag() -> Result<(), String> {
     get("last")
 }
 
+/// What filters tell apart: requests, checks and metrics in a transaction and
+/// outside of it, with a tag of the iteration's and without, and a request that
+/// has a tag of its own.
+pub fn filters() -> Result<(), String> {
+    let get = |url: &str, tags: Option<Vec<(String, String)>>| {
+        let params = http::Params {
+            tags,
+            ..http::Params::default()
+        };
+        http::get(url, Some(&params)).status()
+    };
+    let report = || {
+        metrics::check("in stock", timing::now_ms() < 0.0);
+        metrics::counter_add("orders", 2.0);
+    };
+    let login = Transaction::new("login");
+    let inner = Transaction::new("token");
+    same("the status", get("/login", None), 200)?;
+    inner.finish_ms();
+    same("the status", get("/status/503", None), 503)?;
+    report();
+    login.finish_ms();
+
+    execution::set_tag("step", Some("search"));
+    same("the status", get("/item/1", None), 200)?;
+    let own = vec![("step".to_owned(), "buy".to_owned())];
+    same("the status", get("/basket", Some(own)), 200)?;
+    report();
+    report();
+    execution::set_tag("step", None);
+    metrics::check("has price", true);
+    same("the status", get("/item/2", None), 200)
+}
+
 /// The VU ends after its second iteration.
 pub fn stop_vu() -> Result<(), String> {
     if execution::iteration() == 1 {

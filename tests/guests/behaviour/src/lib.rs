@@ -69,6 +69,7 @@ impl exports::squall::script::user::Guest for Behaviour {
             "metric-kinds" => control::metric_kinds(),
             "place" => control::place(),
             "set-tag" => control::set_tag(),
+            "filters" => control::filters(),
             "stop-vu" => control::stop_vu(),
             "abort-run" => control::abort_run(),
             "random" => control::random(),

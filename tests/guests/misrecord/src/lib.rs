@@ -11,7 +11,9 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use exports::squall::recorder::event_handler::Guest;
-use squall::recorder::events::{Event, EventKind, Interests, ResourceWarning, RunInfo};
+use squall::recorder::events::{
+    Event, EventKind, Interests, Measurement, MeasurementKind, ResourceWarning, RunInfo,
+};
 
 wit_bindgen::generate!({ world: "recorder", path: "../../../wit/recorder" });
 
@@ -73,8 +75,8 @@ impl Guest for Misrecord {
 
     fn handle(events: Vec<Event>) -> Vec<String> {
         BATCHES.set(BATCHES.get() + 1);
-        EVENTS.set(EVENTS.get() + events.len() as u64);
-        let entries = events.iter().map(entry).collect();
+        let entries: Vec<_> = events.iter().flat_map(entries).collect();
+        EVENTS.set(EVENTS.get() + entries.len() as u64);
         do_harm("handle").unwrap_or(entries)
     }
 
@@ -105,6 +107,25 @@ fn interests(want: &str) -> Result<Interests, String> {
     Ok(interests)
 }
 
+/// An entry for each event, and for each measurement.
+fn entries(event: &Event) -> Vec<String> {
+    let EventKind::Measured(measurements) = &event.kind else {
+        return vec![entry(event)];
+    };
+    let want = OPTIONS.with_borrow(|options| options.want.clone());
+    let name = |measurement: &Measurement| match measurement.kind {
+        MeasurementKind::Request(_) => "request",
+        MeasurementKind::Transaction(_) => "transaction",
+        MeasurementKind::Iteration(_) => "iteration",
+        MeasurementKind::Check(_) => "check",
+        MeasurementKind::Sample(_) => "sample",
+        MeasurementKind::Other(_) => "other",
+    };
+    let all = measurements.all.iter();
+    all.map(|measurement| format!(r#"{{"event":"{}","want":"{want}"}}"#, name(measurement)))
+        .collect()
+}
+
 fn entry(event: &Event) -> String {
     let mut rest = String::new();
     let mut also = |name: &str, value: &dyn std::fmt::Display| {
@@ -131,6 +152,8 @@ fn entry(event: &Event) -> String {
             also("passed", &threshold.passed);
             "threshold-changed"
         }
+        EventKind::LoadChanged(_) => "load-changed",
+        EventKind::ShapeReported(_) => "shape-reported",
         EventKind::EventsDropped(count) => {
             also("count", count);
             "events-dropped"
@@ -157,11 +180,7 @@ fn entry(event: &Event) -> String {
             also("lag_ms", &usage.scheduler_lag_ms);
             "system"
         }
-        EventKind::Request(_) => "request",
-        EventKind::Transaction(_) => "transaction",
-        EventKind::Iteration(_) => "iteration",
-        EventKind::Check(_) => "check",
-        EventKind::Sample(_) => "sample",
+        EventKind::Measured(_) => "measured",
         EventKind::ScriptError(_) => "script-error",
         EventKind::Log(_) => "log",
         EventKind::Other(_) => "other",
@@ -232,7 +251,7 @@ fn do_harm(here: &str) -> Option<Vec<String>> {
 }
 
 fn hoard(bytes: usize) {
-    HOARD.with_borrow_mut(|hoard| hoard.push(black_box(vec![1; bytes])));
+    HOARD.with_borrow_mut(|hoard| hoard.push(black_box(Vec::with_capacity(bytes))));
 }
 
 fn big(bytes: usize) -> String {

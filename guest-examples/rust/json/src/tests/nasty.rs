@@ -1,7 +1,9 @@
 //! Events of the worst kind: thousands of them, made of numbers that are none,
 //! texts that are endless or full of control characters, and lists of any length.
 
-use super::{event, everything, judge, parse, record, request, run_info, stats, summary, system};
+use super::{
+    Told, event, everything, judge, parse, record, request, run_info, stats, summary, system,
+};
 use crate::envelope::LINE_LIMIT;
 use crate::squall::recorder::events::*;
 
@@ -204,8 +206,124 @@ impl Nasty {
         }
     }
 
+    fn load(&mut self) -> Load {
+        let load = [Load::Vus(self.small()), Load::Rate(self.number())];
+        self.one_of(&load)
+    }
+
+    fn shape_report(&mut self) -> ShapeReport {
+        ShapeReport {
+            shape: self.text(),
+            findings: self.list(|some| Finding {
+                name: some.text(),
+                value: match some.below(2) {
+                    0 => FindingValue::Text(some.text()),
+                    _ => FindingValue::Number(Quantity {
+                        value: some.number(),
+                        unit: some.text(),
+                    }),
+                },
+            }),
+            failure: self.maybe(Self::text),
+        }
+    }
+
+    fn load_change(&mut self) -> LoadChange {
+        let text = self.text();
+        LoadChange {
+            scenario: self.text(),
+            action: self.one_of(&[
+                LoadAction::Target,
+                LoadAction::Paused,
+                LoadAction::Resumed,
+                LoadAction::Other,
+            ]),
+            before: self.load(),
+            after: self.load(),
+            by: self.one_of(&[
+                Steerer::Terminal,
+                Steerer::ControlApi(text.clone()),
+                Steerer::Shape,
+                Steerer::Other(text),
+            ]),
+        }
+    }
+
+    fn measurements(&mut self) -> Measurements {
+        let mut told = Told::default();
+        let count = self.one_of(&[1, 2, 5]);
+        let kinds = (0..count).map(|_| self.measurement(&mut told)).collect();
+        match told.event(kinds).kind {
+            EventKind::Measured(mut measurements) => {
+                for measurement in &mut measurements.all {
+                    measurement.time_ms = self.number();
+                }
+                measurements
+            }
+            _ => unreachable!("it is of measurements"),
+        }
+    }
+
+    fn measurement(&mut self, told: &mut Told) -> MeasurementKind {
+        let mut text = |it: &mut Self| told.text(&it.text());
+        let (scenario, name, method, url) = (text(self), text(self), text(self), text(self));
+        let failure = self.maybe(text);
+        let tags = told.tags(self.tags());
+        let (vu, iteration, duration_ms) = (self.small(), self.small(), self.number());
+        match self.below(6) {
+            0 => MeasurementKind::Request(Request {
+                scenario,
+                vu,
+                iteration,
+                method,
+                name,
+                url,
+                status: self.next() as u16,
+                started_at_ms: self.number(),
+                duration_ms,
+                first_byte_ms: self.maybe(Self::number),
+                failure,
+                tags,
+                ..request(told, 200, None)
+            }),
+            1 => MeasurementKind::Transaction(Transaction {
+                scenario,
+                vu,
+                iteration,
+                name,
+                duration_ms,
+                failure,
+                tags,
+            }),
+            2 => MeasurementKind::Iteration(Iteration {
+                scenario,
+                vu,
+                iteration,
+                duration_ms,
+                failure,
+            }),
+            3 => MeasurementKind::Check(Check {
+                scenario,
+                vu,
+                iteration,
+                name,
+                passed: self.below(2) == 0,
+                tags,
+            }),
+            4 => MeasurementKind::Sample(Sample {
+                metric: name,
+                kind: self.kind(),
+                value: self.number(),
+                tags,
+            }),
+            _ => MeasurementKind::Other(OtherMeasurement { name, payload: url }),
+        }
+    }
+
     fn event_kind(&mut self) -> EventKind {
-        match self.below(20) {
+        match self.below(22) {
+            20 => EventKind::LoadChanged(self.load_change()),
+            21 => EventKind::ShapeReported(self.shape_report()),
             0 => EventKind::RunStarted,
             1 => EventKind::RampUpFinished(RampUp { vus: self.small() }),
             2 => EventKind::RunStopping(self.reason()),
@@ -237,49 +355,7 @@ impl Nasty {
                 network_sent_bytes: self.next(),
                 ..system(self.number())
             }),
-            12 => EventKind::Request(Request {
-                scenario: self.text(),
-                vu: self.small(),
-                iteration: self.small(),
-                method: self.text(),
-                name: self.text(),
-                url: self.text(),
-                status: self.next() as u16,
-                started_at_ms: self.number(),
-                duration_ms: self.number(),
-                first_byte_ms: self.maybe(Self::number),
-                failure: self.maybe(Self::text),
-                tags: self.tags(),
-                ..request(200, None)
-            }),
-            13 => EventKind::Transaction(Transaction {
-                scenario: self.text(),
-                vu: self.small(),
-                name: self.text(),
-                duration_ms: self.number(),
-                failure: self.maybe(Self::text),
-                tags: self.tags(),
-            }),
-            14 => EventKind::Iteration(Iteration {
-                scenario: self.text(),
-                vu: self.small(),
-                iteration: self.small(),
-                duration_ms: self.number(),
-                failure: self.maybe(Self::text),
-            }),
-            15 => EventKind::Check(Check {
-                scenario: self.text(),
-                vu: self.small(),
-                name: self.text(),
-                passed: self.below(2) == 0,
-                tags: self.tags(),
-            }),
-            16 => EventKind::Sample(Sample {
-                metric: self.text(),
-                kind: self.kind(),
-                value: self.number(),
-                tags: self.tags(),
-            }),
+            12..=16 => EventKind::Measured(self.measurements()),
             17 => EventKind::ScriptError(ScriptError {
                 scenario: self.text(),
                 vu: self.small(),
