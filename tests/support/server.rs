@@ -9,7 +9,7 @@
 //! | `/redirect-to?url=` | 302 to that URL |
 //! | `/redirect-relative` | 302 to `echo`, without a slash |
 //! | `/echo`, `/echo/{…}` | the request as JSON: method, path, query, headers, body |
-//! | `/reflect` | 200, the request's body under its own content type |
+//! | `/reflect` | 200, the request's body under its own content type, and its `x-…` headers |
 //! | `/cookies/set?k=v` | 200, sets each pair as a cookie |
 //! | `/cookies` | the cookies that came, as one JSON object |
 //! | `/bytes/{n}` | that many bytes |
@@ -403,6 +403,11 @@ async fn reflect(request: Request<Incoming>) -> Answer {
         answer
             .headers_mut()
             .insert(CONTENT_TYPE, content_type.clone());
+    }
+    for (name, value) in &parts.headers {
+        if name.as_str().starts_with("x-") {
+            answer.headers_mut().append(name, value.clone());
+        }
     }
     answer
 }

@@ -137,6 +137,26 @@ pub fn abort_run() -> Result<(), String> {
     same("the status", http::get("/echo", None).status(), 200)
 }
 
+/// The first iteration of each VU panics, two functions further in.
+pub fn throw() -> Result<(), String> {
+    if execution::iteration() == 0 {
+        look_into_basket();
+    }
+    same("the status", http::get("/echo", None).status(), 200)
+}
+
+#[inline(never)]
+fn look_into_basket() {
+    let count = count_items(&[]);
+    write(&format!("{count} items"));
+}
+
+#[inline(never)]
+fn count_items(basket: &[u32]) -> usize {
+    assert!(!basket.is_empty(), "the basket is empty");
+    basket.len()
+}
+
 /// Logs what the host's source gives, to be compared between VUs and runs.
 pub fn random() -> Result<(), String> {
     let (uniform, between) = (random::uniform(), random::between(-3, 3));

@@ -57,6 +57,7 @@ impl exports::squall::script::user::Guest for Behaviour {
             "large" => responses::large(),
             "durations" => responses::durations(),
             "kept" => responses::kept(),
+            "soak" => responses::soak(),
 
             "sleep" => timing::sleep(),
             "sleep-forever" => timing::sleep_forever(),
@@ -79,6 +80,7 @@ impl exports::squall::script::user::Guest for Behaviour {
             "globals" => control::globals(),
             "everything" => control::everything(),
             "err" => Err("the script says no".to_owned()),
+            "throw" => control::throw(),
 
             "environment" => wasi::environment(),
             "nothing-granted" => wasi::nothing_granted(),

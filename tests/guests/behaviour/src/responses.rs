@@ -223,6 +223,33 @@ pub fn kept() -> Result<(), String> {
     }
 }
 
+/// Sends 8 headers and 1 KiB, reads both back, and keeps nothing: over thousands of
+/// iterations a VU's memory stays what it was.
+pub fn soak() -> Result<(), String> {
+    let iteration = execution::iteration();
+    let document = format!(r#"{{"iteration":{iteration},"fill":""#);
+    let fill = "x".repeat(1_024 - document.len() - 2);
+    let document = document + &fill + "\"}";
+    let sent: Vec<(String, String)> = (0..8)
+        .map(|n| (format!("x-soak-{n}"), format!("value {n} of {iteration}")))
+        .collect();
+    let params = Params {
+        headers: Some(sent.clone()),
+        ..Params::default()
+    };
+    let response = http::post(
+        "/reflect",
+        Some(&Body::Json(document.clone())),
+        Some(&params),
+    );
+    same("the status", response.status(), 200)?;
+    let headers = response.headers();
+    for header in &sent {
+        holds(&format!("{} came back", header.0), headers.contains(header))?;
+    }
+    same("the body", response.body(), document.into_bytes())
+}
+
 /// Sends a body that the server sends back.
 fn reflect(body: &Body) -> Response {
     http::post("/reflect", Some(body), None)
