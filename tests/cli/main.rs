@@ -22,6 +22,7 @@ mod isolation;
 mod json;
 mod locust;
 mod misbehaving;
+mod new;
 mod outage;
 mod recorders;
 mod refusals;

@@ -37,22 +37,23 @@ fn built(workspace: &Path, name: &str) -> PathBuf {
 /// Builds both guest workspaces, once per test process.
 fn build_once() {
     static BUILT: OnceLock<()> = OnceLock::new();
-    BUILT.get_or_init(|| run_script(&[]));
+    BUILT.get_or_init(|| run_script("ci/guests", &[]));
 }
 
 /// Checks that the components embedded in the host equal a rebuild.
 pub(crate) fn check_embedded() {
-    run_script(&["--check"]);
+    run_script("ci/guests", &["--check"]);
 }
 
-/// Runs `ci/guests`, never twice at a time, not even from two test processes.
-fn run_script(args: &[&str]) {
+/// Runs a script that builds guests, never two at a time, not even from two test
+/// processes.
+pub(crate) fn run_script(name: &str, args: &[&str]) {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
     fs::create_dir_all(folder).expect("the target folder can be written");
     let lock = File::create(folder.join("guests.lock")).expect("as above");
     lock.lock().expect("the file system has locks");
 
-    let script = repository().join("ci/guests");
+    let script = repository().join(name);
     let output = Command::new(&script)
         .args(args)
         .current_dir(repository())
@@ -64,7 +65,7 @@ fn run_script(args: &[&str]) {
         .unwrap_or_else(|error| panic!("cannot run `{}`: {error}", script.display()));
     assert!(
         output.status.success(),
-        "`ci/guests {}` failed with {}\n{}{}",
+        "`{name} {}` failed with {}\n{}{}",
         args.join(" "),
         output.status,
         String::from_utf8_lossy(&output.stdout),

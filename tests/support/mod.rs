@@ -8,4 +8,5 @@ pub(crate) mod port;
 pub(crate) mod queue;
 #[path = "../../guest-examples/rust/json/src/schemas.rs"]
 pub(crate) mod schemas;
+pub(crate) mod script;
 pub(crate) mod server;

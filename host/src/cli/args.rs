@@ -13,6 +13,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use clap_complete::Shell;
 
+use super::new::Language;
 use crate::config::{Key, Options, Place};
 
 /// Load testing with WebAssembly scripts, recorders and shapes.
@@ -26,6 +27,7 @@ use crate::config::{Key, Options, Place};
     after_help = "\
 Start here:
   squall demo                                        see it work, nothing to write
+  squall new shop --lang python                      a script of yours to start from
   squall run shop.wasm --vus 50 --duration 1m        run a script of yours
   squall run --help                                  every flag, with examples
   squall recorder test mine.wasm                     see a recorder of yours at work
@@ -157,6 +159,20 @@ Exit codes:
   104 no such run, or it refuses: what it cannot do, or a wrong token"
     )]
     Ctl(CtlArgs),
+    /// Start a project of your own: a script or a recorder that builds as it is.
+    #[command(
+        max_term_width = 100,
+        after_help = "\
+Examples:
+  squall new shop-load --lang python
+      a script in the new folder `shop-load`, called so
+  squall new to-pager --lang rust --recorder
+      a recorder
+
+The project is one of squall's own examples, with the WIT it needs and a README that has
+the commands to build and to run it."
+    )]
+    New(NewArgs),
     /// Test a recorder of yours.
     #[command(subcommand, arg_required_else_help = true)]
     Recorder(RecorderVerb),
@@ -169,6 +185,20 @@ Examples:
         /// For which shell.
         shell: Shell,
     },
+}
+
+/// The arguments of `new`.
+#[derive(Debug, Args)]
+pub(super) struct NewArgs {
+    /// The folder to write to, which is made if it is not there. Its name is the project's.
+    #[arg(value_name = "DIR")]
+    pub(super) folder: PathBuf,
+    /// The language to write in.
+    #[arg(long, value_name = "rust|js|ts|python|c|go", value_enum)]
+    pub(super) lang: Language,
+    /// A recorder in place of a script.
+    #[arg(long)]
+    pub(super) recorder: bool,
 }
 
 /// The arguments of `ctl`.

@@ -12,6 +12,7 @@ mod demo;
 mod inspect;
 mod keys;
 mod logging;
+mod new;
 mod recorder_test;
 mod run;
 
@@ -46,6 +47,7 @@ pub fn main() -> std::process::ExitCode {
         Verb::Ctl(args) => ctl::ctl(args),
         Verb::Inspect(args) => inspect::inspect(*args, &console),
         Verb::Recorder(RecorderVerb::Test(args)) => recorder_test::test(args, &console),
+        Verb::New(args) => new::new(args, &console),
         Verb::Completions { shell } => completions::completions(shell),
     });
     let code = match ended {

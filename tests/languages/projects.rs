@@ -1,0 +1,153 @@
+//! A newcomer's path: `squall new`, and the commands of the README that it writes.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use super::language::Language;
+use crate::support::command::{Outcome, Squall};
+use crate::support::server::Server;
+
+/// `squall new DIR --lang LANG`, and `--recorder` if that is asked for.
+fn new(folder: &Path, language: Language, flags: &[&str]) -> Squall {
+    Squall::new(["new".as_ref(), folder.as_os_str()])
+        .flag("--lang", language.flag())
+        .args(flags)
+}
+
+/// Writes a script and a recorder, builds both with their READMEs' own command, and
+/// runs them with the other one. How long it took is told.
+pub(crate) fn built(language: Language) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Server::start();
+
+    let script = folder.path().join("my-test");
+    let start = Instant::now();
+    let wrote = new(&script, language, &[]).run().exited(0);
+    let [build, run] = commands(&script);
+    told_alike(&wrote, &build, &run);
+    let built = by_hand(&script, &build, &server);
+    let ran = by_hand(&script, &run, &server);
+    tell(language, "script", start.elapsed(), built.took);
+    assert!(ran.stderr.contains("1 request"), "{}", ran.stderr);
+    assert_eq!(server.count("/"), 1);
+
+    let recorder = folder.path().join("to-pager");
+    let wrote = new(&recorder, language, &["--recorder"]).run().exited(0);
+    let [build, run] = commands(&recorder);
+    told_alike(&wrote, &build, &run);
+    // What was installed for the script is the same here.
+    hand_over(&script, &recorder);
+    let start = Instant::now();
+    let built = by_hand(&recorder, &build, &server);
+    let ran = by_hand(&recorder, &run, &server);
+    tell(
+        language,
+        "recorder, tools at hand",
+        start.elapsed(),
+        built.took,
+    );
+    let good = "good: every entry arrives, 0 warnings";
+    assert!(ran.stderr.contains(good), "{}", ran.stderr);
+    for line in ran.stdout.lines() {
+        let entry: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        assert!(entry["sent"].is_u64(), "{line}");
+    }
+}
+
+/// The commands of the README: what builds, and what runs.
+fn commands(project: &Path) -> [String; 2] {
+    let readme = fs::read_to_string(project.join("README.md")).expect("it was written");
+    let block = readme.split_once("```sh\n").expect("commands").1;
+    let block = block.split_once("```").expect("their end").0;
+    let lines: Vec<String> = block.lines().map(str::to_owned).collect();
+    lines.try_into().expect("two commands")
+}
+
+/// The program says the same commands as the README.
+fn told_alike(wrote: &Outcome, build: &str, run: &str) {
+    for command in [build, run] {
+        let lines = wrote.stderr.lines();
+        let said = lines.filter(|line| line.trim() == command).count();
+        assert_eq!(said, 1, "`{command}`{}", wrote.story());
+    }
+}
+
+/// What came of a command.
+struct Ran {
+    stdout: String,
+    stderr: String,
+    took: Duration,
+}
+
+/// Runs a command in a project's folder as a user would in a shell, against the
+/// test's server.
+fn by_hand(project: &Path, command: &str, server: &Server) -> Ran {
+    let program = Path::new(env!("CARGO_BIN_EXE_squall"));
+    let programs = program.parent().expect("a folder");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::iter::once(programs.to_owned()).chain(std::env::split_paths(&path));
+    let command = command.replace("http://127.0.0.1:8080", &server.url(""));
+    let mut shell = Command::new("bash");
+    shell
+        .args(["-euo", "pipefail", "-c", &command])
+        .current_dir(project)
+        .env("PATH", std::env::join_paths(path).expect("no `:` in it"))
+        .env("SQUALL_CACHE_DIR", cache())
+        .stdin(std::process::Stdio::null());
+    // What cargo tells this test is not for the cargo of a user.
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        let kept = matches!(&*name, "CARGO_HOME" | "CARGO_NET_OFFLINE");
+        let of_cargo = name.starts_with("CARGO") && !kept && !name.starts_with("CARGO_REGISTR");
+        if of_cargo || name.starts_with("RUSTFLAGS") || name.starts_with("SQUALL_") {
+            if name != "SQUALL_CACHE_DIR" {
+                shell.env_remove(&*name);
+            }
+        }
+    }
+    let start = Instant::now();
+    let output = shell.output().expect("there is a shell");
+    let took = start.elapsed();
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    let (stdout, stderr) = (text(output.stdout), text(output.stderr));
+    assert!(
+        output.status.success(),
+        "`{command}` failed with {}\n{stdout}\n{stderr}",
+        output.status,
+    );
+    Ran {
+        stdout,
+        stderr,
+        took,
+    }
+}
+
+/// Where all tests keep compiled components.
+fn cache() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("squall-cache")
+}
+
+/// Moves what a build installed beside the files of one project to another one.
+fn hand_over(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).expect("it was written") {
+        let entry = entry.expect("it can be read");
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() && !target.exists() && entry.file_name() != "build" {
+            fs::rename(entry.path(), target).expect("both are ours");
+        }
+    }
+}
+
+/// Tells how long a project took, past what the test harness holds back.
+fn tell(language: Language, what: &str, all: Duration, build: Duration) {
+    let _ = writeln!(
+        std::io::stderr(),
+        "squall new --lang {}, {what}: {:.1} s, of which the build {:.1} s",
+        language.flag(),
+        all.as_secs_f64(),
+        build.as_secs_f64(),
+    );
+}
