@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::language::Language;
-use crate::support::command::{Outcome, Squall};
+use crate::support::command::{Outcome, Squall, heed_nothing};
 use crate::support::server::Server;
 
 /// `squall new DIR --lang LANG`, and `--recorder` if that is asked for.
@@ -91,23 +91,16 @@ fn by_hand(project: &Path, command: &str, server: &Server) -> Ran {
     let path = std::iter::once(programs.to_owned()).chain(std::env::split_paths(&path));
     let command = command.replace("http://127.0.0.1:8080", &server.url(""));
     let mut shell = Command::new("bash");
+    heed_nothing(&mut shell);
     shell
         .args(["-euo", "pipefail", "-c", &command])
         .current_dir(project)
         .env("PATH", std::env::join_paths(path).expect("no `:` in it"))
-        .env("SQUALL_CACHE_DIR", cache())
-        .stdin(std::process::Stdio::null());
-    // What cargo tells this test is not for the cargo of a user.
-    for (name, _) in std::env::vars_os() {
-        let name = name.to_string_lossy();
-        let kept = matches!(&*name, "CARGO_HOME" | "CARGO_NET_OFFLINE");
-        let of_cargo = name.starts_with("CARGO") && !kept && !name.starts_with("CARGO_REGISTR");
-        if of_cargo || name.starts_with("RUSTFLAGS") || name.starts_with("SQUALL_") {
-            if name != "SQUALL_CACHE_DIR" {
-                shell.env_remove(&*name);
-            }
-        }
-    }
+        // What cargo sets for this package must not reach a project's build.
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_TARGET_DIR")
+        .stdin(Stdio::null());
     let start = Instant::now();
     let output = shell.output().expect("there is a shell");
     let took = start.elapsed();
@@ -123,11 +116,6 @@ fn by_hand(project: &Path, command: &str, server: &Server) -> Ran {
         stderr,
         took,
     }
-}
-
-/// Where all tests keep compiled components.
-fn cache() -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join("squall-cache")
 }
 
 /// Moves what a build installed beside the files of one project to another one.

@@ -211,7 +211,7 @@ impl Squall {
 
 /// Takes everything from the environment that squall reads, and gives it a cache
 /// that all tests share.
-fn heed_nothing(command: &mut Command) {
+pub(crate) fn heed_nothing(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("SQUALL_") {
             command.env_remove(name);
