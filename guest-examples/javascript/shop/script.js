@@ -17,7 +17,7 @@ import * as log from "squall:script/log";
 import * as metrics from "squall:script/metrics";
 import * as random from "squall:script/random";
 import * as timing from "squall:script/timing";
-import { getEnvironment } from "wasi:cli/environment@0.2.0";
+import { getEnvironment } from "wasi:cli/environment";
 import { withStack } from "./stack.js";
 
 // One instance plays one user, so what it keeps is that user's own.
