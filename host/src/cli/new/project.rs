@@ -81,7 +81,11 @@ pub(super) fn files(language: Language, kind: Kind, name: &str) -> Vec<NewFile> 
     }
     add("README.md", &readme::readme(language, kind, name));
     let package = format!("wit/{kind}");
+    let has_types = matches!(language, Language::Js | Language::Ts);
     for file in folder(&package) {
+        if file.path.ends_with(".d.ts") && !has_types {
+            continue;
+        }
         add(&format!("{package}/{}", file.path), file.text);
     }
     files.sort_by(|a, b| a.path.cmp(&b.path));

@@ -7,9 +7,7 @@ use super::project::Kind;
 pub(super) fn readme(language: Language, kind: Kind, name: &str) -> String {
     let about = match kind {
         Kind::Script => "It plays one virtual user: squall runs many of them at once.",
-        Kind::Recorder => {
-            "It turns what happens in a run into log entries, each one JSON object on a line."
-        }
+        Kind::Recorder => "It turns what happens in a run into log entries.",
     };
     let more = match kind {
         Kind::Script => format!(
@@ -28,7 +26,7 @@ squall run {component} --base-url http://127.0.0.1:8080 \\
 In a run, beside the recorder `json`:
 
 ```sh
-squall run SCRIPT.wasm --duration 30s --recorder json --recorder ./{component} > telemetry.ndjson
+squall run SCRIPT.wasm --duration 30s --recorder json --recorder ./{component}
 ```
 ",
             component = language.component(name),
@@ -38,7 +36,8 @@ squall run SCRIPT.wasm --duration 30s --recorder json --recorder ./{component} >
         "\
 # {name}
 
-A {kind} for Squall, in {language}. {about} It stands in `{source}`; start there.
+A {kind} for Squall, in {language}. {about}
+It stands in `{source}`: start there. To build it, and to see it at work:
 
 ```sh
 {build}
