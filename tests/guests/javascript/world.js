@@ -1,9 +1,9 @@
 // What reaches the world by WASI.
 
 import * as log from "squall:script/log";
-import { getArguments, getEnvironment } from "wasi:cli/environment@0.2.0";
-import { getStderr } from "wasi:cli/stderr@0.2.0";
-import { getStdout } from "wasi:cli/stdout@0.2.0";
+import { getArguments, getEnvironment } from "wasi:cli/environment";
+import { getStderr } from "wasi:cli/stderr";
+import { getStdout } from "wasi:cli/stdout";
 import { holds } from "./claims.js";
 
 /** What the user granted of the environment. */
