@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::language::Language;
 use crate::support::command::{Outcome, Squall, heed_nothing};
+use crate::support::guests::repository;
 use crate::support::server::Server;
 
 /// `squall new DIR --lang LANG`, and `--recorder` if that is asked for.
@@ -88,7 +89,9 @@ fn by_hand(project: &Path, command: &str, server: &Server) -> Ran {
     let program = Path::new(env!("CARGO_BIN_EXE_squall"));
     let programs = program.parent().expect("a folder");
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let path = std::iter::once(programs.to_owned()).chain(std::env::split_paths(&path));
+    let path = std::iter::once(programs.to_owned())
+        .chain(installed())
+        .chain(std::env::split_paths(&path));
     let command = command.replace("http://127.0.0.1:8080", &server.url(""));
     let mut shell = Command::new("bash");
     heed_nothing(&mut shell);
@@ -116,6 +119,13 @@ fn by_hand(project: &Path, command: &str, server: &Server) -> Ran {
         stderr,
         took,
     }
+}
+
+/// The folders of programs that `ci/languages` installed.
+fn installed() -> Vec<PathBuf> {
+    let tools = fs::read_dir(repository().join("target/tools")).expect("it was built");
+    let folders = tools.map(|entry| entry.expect("it can be read").path().join("bin"));
+    folders.filter(|folder| folder.is_dir()).collect()
 }
 
 /// Moves what a build installed beside the files of one project to another one.
