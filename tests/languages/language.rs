@@ -83,10 +83,15 @@ impl fmt::Display for Language {
     }
 }
 
-/// A component that `ci/languages` builds, once per test process.
-fn built(folder: &str, name: &str) -> PathBuf {
+/// Installs all toolchains and builds all guests, once per test process.
+pub(crate) fn build_once() {
     static BUILT: OnceLock<()> = OnceLock::new();
     BUILT.get_or_init(|| guests::run_script("ci/languages", &[]));
+}
+
+/// A component that `ci/languages` builds.
+fn built(folder: &str, name: &str) -> PathBuf {
+    build_once();
     let file = guests::repository()
         .join(folder)
         .join(format!("build/{name}.wasm"));

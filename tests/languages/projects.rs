@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::language::Language;
+use super::language::{Language, build_once};
 use crate::support::command::{Outcome, Squall, heed_nothing};
 use crate::support::guests::repository;
 use crate::support::server::Server;
@@ -21,6 +21,7 @@ fn new(folder: &Path, language: Language, flags: &[&str]) -> Squall {
 /// Writes a script and a recorder, builds both with their READMEs' own command, and
 /// runs them with the other one. How long it took is told.
 pub(crate) fn built(language: Language) {
+    build_once();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let server = Server::start();
 

@@ -98,7 +98,7 @@ fn add_up(counts: &BTreeMap<String, u64>, summary: &Summary) {
     assert!(
         thresholds
             .iter()
-            .all(|threshold| threshold["holds"] == true)
+            .all(|threshold| threshold["passed"] == true)
     );
 }
 
@@ -117,7 +117,7 @@ fn figures(summary: &Summary) -> Vec<String> {
     );
     add("/checks", &["name", "passes", "failures"]);
     add("/transactions", &["name", "failures"]);
-    add("/thresholds", &["metric", "expression", "holds"]);
+    add("/thresholds", &["expression", "passed"]);
     add("/metrics", &["name", "kind", "count"]);
     let revenue = &summary.row("/metrics", "revenue")["value"];
     figures.push(format!("revenue {revenue}"));
