@@ -81,6 +81,23 @@ fn code_in_documents_is_code_of_the_repository() {
 }
 
 #[test]
+fn the_guide_shows_a_script_in_every_language() {
+    let blocks = blocks();
+    let languages = fs::read_dir(repository().join("guest-examples")).expect("it is there");
+    for language in languages {
+        let language = language.expect("it can be read");
+        if !language.path().is_dir() {
+            continue;
+        }
+        let hello = format!("guest-examples/{}/hello/", language.file_name().display());
+        let in_guide = |block: &&Block| block.document == "wit/README.md";
+        let shown = blocks.iter().filter(in_guide);
+        let shown = shown.filter(|block| block.from.starts_with(&hello)).count();
+        assert_eq!(shown, 1, "sources of `{hello}` in wit/README.md");
+    }
+}
+
+#[test]
 fn the_recorder_of_the_readme_takes_20_lines() {
     let text = read("guest-examples/rust/brief/src/lib.rs");
     let is_code = |line: &&str| !line.is_empty() && !line.starts_with("//");
