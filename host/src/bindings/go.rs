@@ -51,7 +51,7 @@ pub(super) fn generate(
         let contents = String::from_utf8(contents).expect("Go is text");
         let (path, contents) = if path == "exports/wit_exports/wit_exports.go" {
             let contents = contents.replace("package wit_exports", "package exports");
-            ("exports/exports.go".to_owned(), let_go(&contents))
+            ("exports/exports.go".to_owned(), contents)
         } else if path.starts_with("exports/") && path.ends_with(".go") {
             (path, variables(&contents))
         } else {
@@ -131,23 +131,6 @@ fn variables(stubs: &str) -> String {
                 text += line;
                 text.push('\n');
             }
-        }
-    }
-    text
-}
-
-/// Lets go of what the host handed over in the export before.
-///
-/// The generator does so where it has read an export's arguments; one without
-/// arguments would keep all that its imports ever returned.
-fn let_go(exports: &str) -> String {
-    let mut text = String::new();
-    for line in exports.lines() {
-        text += line;
-        text.push('\n');
-        let is_export = line.starts_with("func wasm_export_") && !line.contains("_post_return_");
-        if is_export && line.contains("()") {
-            text += "\twitRuntime.Unpin()\n";
         }
     }
     text

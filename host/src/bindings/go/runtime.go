@@ -61,12 +61,13 @@ func collect() {
 
 // Allocate returns memory that stays where it is until pinner lets go of it.
 func Allocate(pinner *runtime.Pinner, size, align uintptr) unsafe.Pointer {
+	Unpin()
 	collect()
 	return pinned(pinner, size, align)
 }
 
-// Unpin lets go of what the host has handed over. The bindings call it when an
-// exported function begins, since by then nobody reads it by its address any more.
+// Unpin lets go of what the host has handed over: by the next call it was read, and
+// whoever kept it points to it.
 func Unpin() {
 	results.Unpin()
 }
