@@ -26,6 +26,7 @@ pub mod executor;
 pub mod run;
 
 pub mod assemble;
+pub mod bindings;
 pub mod cli;
 pub mod config;
 pub mod control;

@@ -5,6 +5,7 @@ mod support;
 
 mod arrivals;
 mod authors;
+mod bindings;
 mod broker;
 mod cache;
 mod cluster;

@@ -110,6 +110,18 @@ fn only_the_cluster_module_names_the_broker() {
 }
 
 #[test]
+fn only_the_bindings_module_names_the_generators() {
+    let sources = host();
+    let mut offences = Vec::new();
+    for word in ["wit_bindgen_core", "wit_bindgen_c", "wit_bindgen_go"] {
+        offences.extend(named_outside(&sources, word, |path| {
+            is_in(path, "bindings")
+        }));
+    }
+    none("`bindings` alone knows the generators", offences);
+}
+
+#[test]
 fn only_the_command_line_prints() {
     let sources = host();
     let mut offences = Vec::new();
@@ -146,7 +158,9 @@ const ROWS: &[&[&str]] = &[
     &["vu", "recorder", "shape", "sink"],
     &["data", "http", "system", "wasm"],
     &["executor", "run", "cluster"],
-    &["config", "report", "demo", "control", "assemble", "cli"],
+    &[
+        "config", "report", "demo", "control", "assemble", "bindings", "cli",
+    ],
 ];
 
 /// What a row may not use although it lies no higher: `(who, whom)`.
@@ -181,6 +195,7 @@ const APART: &[(&str, &str)] = &[
     ("report", "cli"),
     ("demo", "cli"),
     ("control", "cli"),
+    ("bindings", "cli"),
 ];
 
 fn row(module: &str) -> Option<usize> {

@@ -10,7 +10,9 @@ use std::path::PathBuf;
 use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Args, Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::{
+    Args, Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
+};
 use clap_complete::Shell;
 
 use super::new::Language;
@@ -176,6 +178,21 @@ the commands to build and to run it."
     /// Test a recorder of yours.
     #[command(subcommand, arg_required_else_help = true)]
     Recorder(RecorderVerb),
+    /// Write what a guest in C or Go needs to call squall.
+    ///
+    /// Other languages have generators among their own tools.
+    #[command(
+        max_term_width = 100,
+        after_help = "\
+Examples:
+  squall bindings c wit/script --world script --out bindings
+      bindings/squall.h, its source, and an object file that makes a component of a program
+  squall bindings go wit/recorder --world recorder --out bindings
+      the Go module `squall`
+
+Both come with wasi_snapshot_preview1.wasm, for `wasm-tools component new --adapt`."
+    )]
+    Bindings(BindingsArgs),
     /// Print the completions for a shell.
     #[command(after_help = "\
 Examples:
@@ -199,6 +216,29 @@ pub(super) struct NewArgs {
     /// A recorder in place of a script.
     #[arg(long)]
     pub(super) recorder: bool,
+}
+
+/// The arguments of `bindings`.
+#[derive(Debug, Args)]
+pub(super) struct BindingsArgs {
+    /// For which language.
+    pub(super) language: BindingsLanguage,
+    /// The folder of the WIT package.
+    #[arg(value_name = "WIT")]
+    pub(super) wit: PathBuf,
+    /// The world in it that the guest is for.
+    #[arg(long, value_name = "NAME")]
+    pub(super) world: String,
+    /// The folder to write to.
+    #[arg(long, value_name = "FOLDER")]
+    pub(super) out: PathBuf,
+}
+
+/// A language that bindings can be had for.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum BindingsLanguage {
+    C,
+    Go,
 }
 
 /// The arguments of `ctl`.

@@ -4,6 +4,7 @@
 //! before is printed here, as `error: …` with its hint.
 
 mod args;
+mod bindings;
 mod cluster;
 mod completions;
 mod console;
@@ -48,6 +49,7 @@ pub fn main() -> std::process::ExitCode {
         Verb::Inspect(args) => inspect::inspect(*args, &console),
         Verb::Recorder(RecorderVerb::Test(args)) => recorder_test::test(args, &console),
         Verb::New(args) => new::new(args, &console),
+        Verb::Bindings(args) => bindings::bindings(&args),
         Verb::Completions { shell } => completions::completions(shell),
     });
     let code = match ended {
