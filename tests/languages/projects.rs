@@ -124,9 +124,13 @@ fn by_hand(project: &Path, command: &str, server: &Server) -> Ran {
 
 /// The folders of programs that `ci/languages` installed.
 fn installed() -> Vec<PathBuf> {
-    let tools = fs::read_dir(repository().join("target/tools")).expect("it was built");
-    let folders = tools.map(|entry| entry.expect("it can be read").path().join("bin"));
-    folders.filter(|folder| folder.is_dir()).collect()
+    let tools = repository().join("target/tools");
+    let mut folders = vec![tools.join("go/usr/lib/go-1.24/bin")];
+    for entry in fs::read_dir(tools).expect("it was built") {
+        folders.push(entry.expect("it can be read").path().join("bin"));
+    }
+    folders.retain(|folder| folder.is_dir());
+    folders
 }
 
 /// Moves what a build installed beside the files of one project to another one.

@@ -61,6 +61,8 @@ pub(crate) fn run_script(name: &str, args: &[&str]) {
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_TARGET_DIR")
+        // Some guests are built with what this program makes of the WIT.
+        .env("SQUALL", env!("CARGO_BIN_EXE_squall"))
         .output()
         .unwrap_or_else(|error| panic!("cannot run `{}`: {error}", script.display()));
     assert!(
