@@ -133,13 +133,12 @@ fn installed() -> Vec<PathBuf> {
     folders
 }
 
-/// Moves what a build installed beside the files of one project to another one.
+/// Moves the packages that one project has fetched or built to another one.
 fn hand_over(from: &Path, to: &Path) {
-    for entry in fs::read_dir(from).expect("it was written") {
-        let entry = entry.expect("it can be read");
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() && !target.exists() && entry.file_name() != "build" {
-            fs::rename(entry.path(), target).expect("both are ours");
+    for packages in ["target", "node_modules"] {
+        let at = from.join(packages);
+        if at.is_dir() {
+            fs::rename(at, to.join(packages)).expect("both are ours");
         }
     }
 }
