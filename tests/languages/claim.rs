@@ -59,7 +59,8 @@ fn message(panic: &(dyn Any + Send)) -> String {
 macro_rules! claims {
     ($($test:ident: $name:literal, $check:expr;)*) => {
         /// All claims.
-        pub(crate) static CLAIMS: &[$crate::claim::Claim] = &[$($crate::claim::Claim {
+        pub(crate) static CLAIMS: [$crate::claim::Claim; [$($name),*].len()] =
+            [$($crate::claim::Claim {
             test: stringify!($test),
             name: $name,
             check: $check,

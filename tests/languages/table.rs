@@ -43,7 +43,7 @@ fn found() -> String {
     table += "\n|---|";
     table += &":-:|".repeat(Language::ALL.len());
     table.push('\n');
-    for claim in CLAIMS {
+    for claim in &CLAIMS {
         let _ = write!(table, "| {} |", claim.name);
         for language in Language::ALL {
             let sign = match claim.failure(language) {
