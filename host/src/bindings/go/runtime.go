@@ -12,13 +12,17 @@ import (
 // # Garbage
 //
 // The host writes what it hands over into memory that it gets from cabi_realloc,
-// during which a component must not call anything. Go's collector, which any
-// allocation can set off, reads the clock: the guest traps ("cannot leave component
-// instance"). This is a defect of the adapter between WASI's versions,
-// https://github.com/bytecodealliance/wasmtime/issues/14318. Until it is mended
+// during which a component must not call anything. But Go's allocator may read the
+// clock: the guest traps ("cannot leave component instance"). The adapter between
+// WASI's versions can be told to stop the monotonic clock for so long, and is. It does
+// not stop the other clock, which the collector reads when it is through, a defect:
+// https://github.com/bytecodealliance/wasmtime/issues/14318. Until that is mended
 // everywhere, the collector does not start by itself, but in Allocate, which the
 // bindings call when a function of the host's is about to be called or one of the
 // guest's has returned.
+
+//go:wasmimport wasi_snapshot_preview1 adapter_monotonic_clock_set_paused
+func pauseClock(paused bool)
 
 // Collect when there is as much garbage as there was in use, but not below that.
 const leastGarbage = 2 << 20
@@ -104,7 +108,10 @@ func cabiRealloc(old unsafe.Pointer, oldSize, align, size uintptr) unsafe.Pointe
 	}
 	if started {
 		handed += size
-		return pinned(&results, size, align)
+		pauseClock(true)
+		memory := pinned(&results, size, align)
+		pauseClock(false)
+		return memory
 	}
 	base := uintptr(unsafe.Pointer(&early))
 	at := (base+earlyUsed+align-1)&^(align-1) - base
