@@ -4,6 +4,7 @@
 mod support;
 
 mod arrivals;
+mod attach;
 mod authors;
 mod broker;
 mod cache;
@@ -21,6 +22,7 @@ mod inspect;
 mod isolation;
 mod json;
 mod locust;
+mod locust_master;
 mod misbehaving;
 mod outage;
 mod recorders;
