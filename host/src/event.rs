@@ -307,12 +307,15 @@ pub enum Steerer {
     Api(#[serde(with = "json")] Arc<str>),
     /// The plan's shape.
     Shape,
+    /// The Locust master at this address, which gives the load.
+    #[serde(rename = "locust-master")]
+    Master(#[serde(with = "json")] Arc<str>),
 }
 
 impl Steerer {
     /// Whether it was a person's doing, and not foreseen by the plan.
     pub fn is_by_hand(&self) -> bool {
-        *self != Self::Shape
+        matches!(self, Self::Terminal | Self::Api(_))
     }
 }
 
@@ -323,6 +326,7 @@ impl fmt::Display for Steerer {
             Self::Terminal => f.write_str("terminal"),
             Self::Api(address) => write!(f, "control API at {address}"),
             Self::Shape => f.write_str("shape"),
+            Self::Master(address) => write!(f, "Locust master at {address}"),
         }
     }
 }

@@ -4,6 +4,7 @@
 mod support;
 
 mod arrivals;
+mod attach;
 mod authors;
 mod bindings;
 mod broker;
@@ -22,6 +23,7 @@ mod inspect;
 mod isolation;
 mod json;
 mod locust;
+mod locust_master;
 mod misbehaving;
 mod new;
 mod outage;

@@ -103,7 +103,7 @@ fn only_the_command_line_names_clap() {
 fn only_the_cluster_module_names_the_broker() {
     let sources = host();
     let mut offences = Vec::new();
-    for word in ["async_nats", "nkeys"] {
+    for word in ["async_nats", "nkeys", "zeromq"] {
         offences.extend(named_outside(&sources, word, |path| is_in(path, "cluster")));
     }
     none("`cluster` alone knows the broker", offences);

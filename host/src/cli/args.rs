@@ -108,9 +108,27 @@ Examples:
   squall worker --nats tls://broker:4222 --nats-nkey worker.nk --allow-host shop.example
       with a key of its own, and no load against anything else
   squall worker --nats nats://broker:4222 --recorder json --telemetry worker.ndjson
-      with telemetry of this node's own"
+      with telemetry of this node's own
+  squall worker --locust-master locust:5557 shop.wasm
+      a worker of a Locust master, as it is; it needs the locustfile of `squall locust-stub`"
     )]
     Worker(Box<WorkerArgs>),
+    /// Write the locustfile that a Locust master needs for workers of squall's.
+    #[command(
+        max_term_width = 100,
+        after_help = "\
+Examples:
+  squall locust-stub shop.wasm > locustfile.py
+      a user class for the script, which the master hands to workers that have none
+  squall locust-stub --config load.toml --embed-script > locustfile.py
+      one for each scenario, with its weight; scripts and data are in it
+  locust -f locustfile.py --master
+  squall worker --locust-master 127.0.0.1:5557
+      the master, and as many workers as it takes
+
+What the file's `env` says is in the locustfile, too."
+    )]
+    LocustStub(Box<LocustStubArgs>),
     /// Show squall at work: a small server, a script and a recorder, all built in.
     #[command(
         max_term_width = 100,
@@ -473,6 +491,64 @@ pub(super) struct LinkArgs {
 /// The arguments of `worker`.
 #[derive(Debug, Args)]
 pub(super) struct WorkerArgs {
+    /// With --locust-master: the script, or with --config that of the scenarios that name none.
+    /// Without either the master's locustfile brings it.
+    #[arg(requires = "locust_master")]
+    pub(super) script: Option<PathBuf>,
+    /// A Locust master to work for, in place of a master of squall's: it says how many VUs there
+    /// are, and gets the result.
+    ///
+    /// A scenario is a user class of the same name. Locust's protocol has no encryption and no
+    /// authentication: keep it on loopback, in a VPN, or behind a NetworkPolicy.
+    ///
+    /// Example: --locust-master 127.0.0.1:5557
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        env = "SQUALL_LOCUST_MASTER",
+        help_heading = "Locust"
+    )]
+    pub(super) locust_master: Option<String>,
+    /// A TOML file with scenarios and any flag of `squall run`.
+    ///
+    /// Example: --config load.toml
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "locust_master",
+        help_heading = "Locust"
+    )]
+    config: Option<String>,
+    /// What the script's relative URLs are resolved against; the master's host if it is left out.
+    ///
+    /// Example: --base-url http://127.0.0.1:8080
+    #[arg(
+        long,
+        value_name = "URL",
+        requires = "locust_master",
+        help_heading = "Locust"
+    )]
+    base_url: Option<String>,
+    /// A variable of the script's environment. Repeatable.
+    ///
+    /// Example: --env LOGIN=alice
+    #[arg(
+        long,
+        value_name = "NAME=VALUE",
+        requires = "locust_master",
+        help_heading = "Locust"
+    )]
+    env: Vec<String>,
+    /// How many VUs this worker may have of each scenario: 10000, or as many as fit.
+    ///
+    /// Example: --max-vus 500
+    #[arg(
+        long,
+        value_name = "N",
+        requires = "locust_master",
+        help_heading = "Locust"
+    )]
+    max_vus: Option<String>,
     #[command(flatten)]
     pub(super) link: LinkArgs,
     /// What this worker is called; the machine's name if it is left out.
@@ -532,6 +608,10 @@ impl WorkerArgs {
     /// What the flags say of this node.
     pub(super) fn options(self) -> Options {
         let mut options = Options::default();
+        say(&mut options, Key::Config, self.config);
+        say(&mut options, Key::BaseUrl, self.base_url);
+        say(&mut options, Key::Env, self.env);
+        say(&mut options, Key::MaxVus, self.max_vus);
         say(&mut options, Key::AllowHost, self.allow_host);
         say(&mut options, Key::Recorder, self.recorder);
         say(&mut options, Key::Telemetry, self.telemetry);
@@ -543,6 +623,32 @@ impl WorkerArgs {
         say(&mut options, Key::Log, self.log);
         say(&mut options, Key::Threads, self.threads);
         say(&mut options, Key::CacheDir, self.cache_dir);
+        options
+    }
+}
+
+/// The arguments of `locust-stub`.
+#[derive(Debug, Args)]
+pub(super) struct LocustStubArgs {
+    /// The script: a WebAssembly component. With --config, that of the scenarios that name none.
+    #[arg(required_unless_present = "config")]
+    pub(super) script: Option<PathBuf>,
+    /// A TOML file with scenarios and any flag of `squall run`.
+    ///
+    /// Example: --config load.toml
+    #[arg(long, value_name = "FILE")]
+    config: Option<String>,
+    /// Put scripts and data into the locustfile, so that it needs nothing else. Without it the
+    /// master reads them where they are now.
+    #[arg(long)]
+    pub(super) embed_script: bool,
+}
+
+impl LocustStubArgs {
+    /// What the flags say of the plan.
+    pub(super) fn options(self) -> Options {
+        let mut options = Options::default();
+        say(&mut options, Key::Config, self.config);
         options
     }
 }
@@ -1106,8 +1212,17 @@ pub(super) fn completions(shell: Shell) -> Vec<u8> {
 /// The whole command, each flag with its default and its variable.
 fn command() -> Command {
     let verbs = ["run", "demo", "inspect"];
-    verbs.into_iter().fold(Cli::command(), |command, verb| {
+    let command = verbs.into_iter().fold(Cli::command(), |command, verb| {
         command.mut_subcommand(verb, |verb| verb.mut_args(annotate))
+    });
+    // A worker has a master over NATS or a Locust master.
+    command.mut_subcommand("worker", |worker| {
+        worker.mut_arg("nats", |nats| {
+            nats.required(false)
+                .required_unless_present("locust_master")
+                .default_value("")
+                .hide_default_value(true)
+        })
     })
 }
 

@@ -477,7 +477,11 @@ pub(super) fn worker(args: WorkerArgs, console: &Console) -> Result<ExitCode, Er
 
 /// Passes on that the user ends it: by a signal, or by the end of the input. The
 /// third time the process ends at once.
-fn listen(stop: watch::Sender<Stop>, tied: bool) -> Result<(), Error> {
+///
+/// # Errors
+///
+/// If the machine gives no more threads.
+pub(super) fn listen(stop: watch::Sender<Stop>, tied: bool) -> Result<(), Error> {
     let stop = Arc::new(stop);
     if tied {
         let stop = stop.clone();

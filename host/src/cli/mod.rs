@@ -12,6 +12,7 @@ mod ctl;
 mod demo;
 mod inspect;
 mod keys;
+mod locust;
 mod logging;
 mod new;
 mod recorder_test;
@@ -43,7 +44,9 @@ pub fn main() -> std::process::ExitCode {
     let ended = panic::catch_unwind(|| match verb {
         Verb::Run(args) => run::run(*args, &console),
         Verb::Master(args) => cluster::master(*args, &console),
+        Verb::Worker(args) if args.locust_master.is_some() => locust::worker(*args, &console),
         Verb::Worker(args) => cluster::worker(*args, &console),
+        Verb::LocustStub(args) => locust::stub(*args, &console),
         Verb::Demo(args) => demo::demo(*args, &console),
         Verb::Ctl(args) => ctl::ctl(args),
         Verb::Inspect(args) => inspect::inspect(*args, &console),

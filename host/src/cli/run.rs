@@ -418,7 +418,7 @@ pub(super) struct Outlets {
     /// A sink for each recorder: its own, or where telemetry goes.
     pub(super) sinks: Vec<Box<dyn Sink>>,
     /// What records the events, if they are to be.
-    event_log: Option<recorder::Setup>,
+    pub(super) event_log: Option<recorder::Setup>,
 }
 
 pub(super) fn outlets(

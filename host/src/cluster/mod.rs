@@ -12,8 +12,11 @@
 //! `master` makes a [`Fleet`](crate::run::link::Fleet) of the workers that are
 //! there, and `worker` plays what it is given. `artefact` brings scripts and data
 //! to where they are needed, and `server` starts a NATS server of one's own.
+//!
+//! `locust` is the link to a master that is not squall's: a real Locust.
 
 pub mod artefact;
+pub mod locust;
 pub mod master;
 pub mod message;
 pub mod nats;

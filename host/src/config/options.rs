@@ -394,7 +394,7 @@ impl Options {
     }
 
     /// Whether anything was said that shapes the load.
-    pub(super) fn shapes_the_load(&self) -> bool {
+    pub fn shapes_the_load(&self) -> bool {
         SHAPE.iter().any(|key| self.given.contains_key(key))
     }
 

@@ -539,6 +539,9 @@ fn load(plan: &Plan) -> String {
             false => format!("the shape {name}"),
         };
     }
+    if duration >= ENDLESS {
+        return "as many VUs as the master said".to_owned();
+    }
     match &scenario.executor {
         Executor::ConstantVus { vus: number, .. } => format!("{} for {time}", vus(number.get())),
         Executor::RampingVus {

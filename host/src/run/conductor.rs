@@ -28,7 +28,7 @@ use super::pulse::Lag;
 use super::steering::{Courses, Turn};
 use super::usage::Usage;
 use super::worker::{Duty, Worker, script_failed};
-use super::{Conducting, Health, Live, OnLoss, Outcome, Phase, Setup, Stop, WorkerOutcome};
+use super::{Conducting, Health, Live, OnLoss, Outcome, Part, Phase, Setup, Stop, WorkerOutcome};
 use crate::error::{Error, ExitCode, Problem};
 use crate::event::{
     CappedNames, Clock, DataQuality, EventKind, LoadChange, RunSummary, Stats, Steerer, StopReason,
@@ -62,6 +62,22 @@ const NODE: &str = "standalone";
 /// If the run cannot start: a recorder or a VU cannot be made, or the script's
 /// `setup` fails. What goes wrong later is in the outcome.
 pub fn run<S: Script>(setup: Setup<S>) -> Result<Outcome, Error> {
+    let alone = Part {
+        run_id: None,
+        role: Role::Standalone,
+        node: NODE.into(),
+        hear: Box::new(|_| {}),
+    };
+    run_part(setup, alone)
+}
+
+/// Runs a plan to its end in this process, as a part of what somebody else runs.
+/// Blocks as [`run`] does.
+///
+/// # Errors
+///
+/// As [`run`].
+pub fn run_part<S: Script>(setup: Setup<S>, part: Part) -> Result<Outcome, Error> {
     let Setup {
         plan,
         scripts,
@@ -73,11 +89,17 @@ pub fn run<S: Script>(setup: Setup<S>) -> Result<Outcome, Error> {
         pilot,
         warnings,
     } = setup;
-    let run_id = Uuid::now_v7().to_string();
-    let node: Arc<str> = NODE.into();
-    let info = run_info(&plan, &run_id, Role::Standalone, &node);
+    let Part {
+        run_id,
+        role,
+        node,
+        hear,
+    } = part;
+    let run_id = run_id.unwrap_or_else(|| Uuid::now_v7().to_string());
+    let info = run_info(&plan, &run_id, role, &node);
     let (recorders, feed) = Recorders::start(recorders, &info)?;
     let (fleet, post) = Fleet::local(node.clone());
+    let post = post.overheard(hear);
     let duty = Duty {
         context: Arc::new(RunContext::new(plan.clone(), node.clone(), feed.clone())),
         scripts,
@@ -630,6 +652,11 @@ impl Conductor {
 
     fn apply(&mut self, order: &control::Order) -> Result<Applied, Problem> {
         let stop = match order.action {
+            // Whoever gives the load ends it when it is over.
+            Action::Stop if matches!(order.by, Steerer::Master(_)) => {
+                self.landed.send_replace(Some(StopReason::Completed));
+                return Ok(Applied::default());
+            }
             Action::Stop => Some(Stop::Graceful),
             Action::StopNow => Some(Stop::Now),
             _ => None,

@@ -290,6 +290,22 @@ pub struct Post {
     pub news: Box<dyn Fn(News) + Send + Sync>,
 }
 
+impl Post {
+    /// The same end, where somebody else hears what the worker tells, too, on its
+    /// thread.
+    #[must_use]
+    pub fn overheard(self, hear: Box<dyn Fn(&News) + Send + Sync>) -> Self {
+        let Self { commands, news } = self;
+        Self {
+            commands,
+            news: Box::new(move |one| {
+                hear(&one);
+                news(one);
+            }),
+        }
+    }
+}
+
 /// How long before threads in the same process a time has to lie so that each of
 /// them has heard of it.
 const AHEAD: Duration = Duration::from_millis(20);

@@ -34,11 +34,11 @@ use crate::recorder::Role;
 use crate::stats::Histogram;
 pub use crate::vu::Phase;
 
-pub use self::conductor::{conduct, run, run_info};
+pub use self::conductor::{conduct, run, run_info, run_part};
 pub use self::pulse::Lag;
 pub use self::worker::{Duty, Worker};
 
-use self::link::{ClockCheck, Fleet};
+use self::link::{ClockCheck, Fleet, News};
 
 /// What a run needs.
 pub struct Setup<S> {
@@ -60,6 +60,18 @@ pub struct Setup<S> {
     pub pilot: Option<pilot::Pilot>,
     /// What else the user should know, asked for after the run.
     pub warnings: Box<dyn Fn() -> Vec<String> + Send>,
+}
+
+/// How a run in this process is a part of what somebody else runs.
+pub struct Part {
+    /// Its id, if that is given.
+    pub run_id: Option<String>,
+    /// What this node is.
+    pub role: Role,
+    /// This node's name.
+    pub node: Arc<str>,
+    /// Hears all that the run's worker tells its conductor, on the run's thread.
+    pub hear: Box<dyn Fn(&News) + Send + Sync>,
 }
 
 /// What it takes to conduct a run whose workers are there.

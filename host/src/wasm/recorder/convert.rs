@@ -191,6 +191,7 @@ fn load_change(change: &LoadChange) -> wit::LoadChange {
             Steerer::Terminal => wit::Steerer::Terminal,
             Steerer::Api(address) => wit::Steerer::ControlApi(address.to_string()),
             Steerer::Shape => wit::Steerer::Shape,
+            Steerer::Master(_) => wit::Steerer::Other(change.by.to_string()),
         },
     }
 }
