@@ -61,7 +61,9 @@ pub fn default_options(
     let entry = cache.open(&component.bytes);
     let engine =
         Engine::new(&engine::settings(limits.vu_memory, entry.cache())).map_err(refused)?;
-    let compiled = Component::new(&engine, &component.bytes).map_err(refused)?;
+    let compiled = entry
+        .compile(&engine, &component.name, &component.bytes)
+        .map_err(refused)?;
     entry.seal();
     ticker.drive(&engine);
     let mut linker = Linker::<Asked>::new(&engine);
