@@ -23,6 +23,7 @@ mod json;
 mod locust;
 mod misbehaving;
 mod outage;
+mod plain;
 mod recorders;
 mod refusals;
 mod scenarios;

@@ -18,6 +18,7 @@ mod random;
 mod state;
 mod timing;
 mod vu;
+mod wasi_http;
 
 use std::cell::RefCell;
 use std::sync::atomic::AtomicU64;
@@ -187,6 +188,7 @@ impl Script for Template {
 fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     World::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
     Ok(linker)
 }

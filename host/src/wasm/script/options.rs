@@ -99,7 +99,8 @@ pub fn default_options(
 /// no such thing.
 struct Nothing;
 
-/// Defines what a script imports of ours, so that it links, as traps.
+/// Defines what a script imports of ours, and what it sends requests by, so that
+/// it links, as traps.
 fn refuse_ours(
     linker: &mut Linker<Asked>,
     engine: &Engine,
@@ -109,7 +110,7 @@ fn refuse_ours(
         let ComponentItem::ComponentInstance(instance) = item.ty else {
             continue;
         };
-        if !interface.starts_with("squall:") {
+        if !interface.starts_with("squall:") && !interface.starts_with("wasi:http/") {
             continue;
         }
         let mut linked = linker.instance(interface)?;
