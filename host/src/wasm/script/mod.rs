@@ -19,6 +19,7 @@ mod state;
 mod timing;
 mod vu;
 mod wasi_http;
+mod words;
 
 use std::cell::RefCell;
 use std::sync::atomic::AtomicU64;

@@ -9,7 +9,7 @@ use super::Inner;
 use super::bindings::Script;
 use super::bindings::lifecycle::Hooks;
 use super::driver::{Desk, drive};
-use super::failure::describe;
+use super::failure::{describe, told};
 use super::state::State;
 use crate::data::Sources;
 use crate::http::Client;
@@ -166,7 +166,7 @@ impl ScriptVu {
         if without_rows {
             return Ok(Next::NoRow);
         }
-        outcome?.map_err(ScriptError::new)?;
+        outcome?.map_err(|text| told(&text, self.seat.vu))?;
         Ok(Next::Continue)
     }
 
@@ -197,7 +197,7 @@ impl VirtualUser for ScriptVu {
         let returned = drive(call, &self.desk, &self.client, &self.seat.leave).await;
         match self.returned(returned)? {
             Ok(data) => Ok(data.into()),
-            Err(message) => Err(ScriptError::new(message)),
+            Err(text) => Err(told(&text, self.seat.vu)),
         }
     }
 
@@ -251,7 +251,7 @@ impl VirtualUser for ScriptVu {
         let stop = std::mem::take(&mut state.stop_vu);
         match outcome {
             Err(_) if without_rows => return Ok(Next::NoRow),
-            outcome => outcome.map_err(ScriptError::new)?,
+            outcome => outcome.map_err(|text| told(&text, self.seat.vu))?,
         }
         Ok(match (without_rows, stop) {
             (true, _) => Next::NoMoreRows,
