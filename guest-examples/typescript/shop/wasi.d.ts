@@ -1,0 +1,5 @@
+/** What `shop.wit` takes of WASI. */
+declare module "wasi:cli/environment" {
+  /** All variables of the environment that the user granted. */
+  export function getEnvironment(): [string, string][];
+}
