@@ -2,7 +2,6 @@
 //!
 //! The one place that knows both the engine and what it runs on.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::data::Sources;
@@ -38,9 +37,8 @@ pub struct Parts {
 /// Checks that the machine has room for the plan, and loads its components.
 /// Blocks for as long as compiling takes those that are not in the cache.
 ///
-/// `sinks` has one for each of the plan's recorders, `data` are its open files;
-/// `cache_dir` is where compiled components are kept, if anywhere. A shape starts,
-/// and its first target makes the executor of the plan's scenario.
+/// `sinks` has one for each of the plan's recorders, `data` are its open files. A
+/// shape starts, and its first target makes the executor of the plan's scenario.
 ///
 /// # Errors
 ///
@@ -50,16 +48,15 @@ pub fn assemble(
     plan: &mut Plan,
     sinks: Vec<Box<dyn Sink>>,
     data: &Arc<Sources>,
-    cache_dir: Option<PathBuf>,
+    cache: &CompileCache,
 ) -> Result<Parts, Error> {
     preflight::check(plan.max_vus())?;
-    let cache = CompileCache::new(cache_dir);
     let ticker = ticker()?;
     // Compiling takes longest of all; neither kind waits for the other.
     let (recorders, scripts) = std::thread::scope(|scope| {
         let plan = &*plan;
-        let recorders = scope.spawn(|| recorders(&plan.recorders, sinks, &cache, &ticker));
-        let scripts = scripts(plan, Share::WHOLE, data, &cache, &ticker);
+        let recorders = scope.spawn(|| recorders(&plan.recorders, sinks, cache, &ticker));
+        let scripts = scripts(plan, Share::WHOLE, data, cache, &ticker);
         let recorders = recorders
             .join()
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
@@ -70,7 +67,7 @@ pub fn assemble(
     Ok(Parts {
         scripts,
         recorders: recorders?,
-        pilot: pilot(plan, &cache, &ticker)?,
+        pilot: pilot(plan, cache, &ticker)?,
     })
 }
 
@@ -83,15 +80,14 @@ pub fn assemble(
 pub fn assemble_master(
     plan: &mut Plan,
     sinks: Vec<Box<dyn Sink>>,
-    cache_dir: Option<PathBuf>,
+    cache: &CompileCache,
 ) -> Result<(Vec<RecorderSetup>, Option<Pilot>), Error> {
     for scenario in &plan.scenarios {
         load_script(&source(&scenario.script))?;
     }
-    let cache = CompileCache::new(cache_dir);
     let ticker = ticker()?;
-    let recorders = recorders(&plan.recorders, sinks, &cache, &ticker)?;
-    Ok((recorders, pilot(plan, &cache, &ticker)?))
+    let recorders = recorders(&plan.recorders, sinks, cache, &ticker)?;
+    Ok((recorders, pilot(plan, cache, &ticker)?))
 }
 
 /// What a worker needs for its share of a plan: scripts, and recorders of its own.
@@ -106,15 +102,14 @@ pub fn assemble_worker(
     own: &[RecorderSpec],
     sinks: Vec<Box<dyn Sink>>,
     data: &Arc<Sources>,
-    cache_dir: Option<PathBuf>,
+    cache: &CompileCache,
 ) -> Result<(Vec<Template>, Vec<RecorderSetup>), Error> {
     let vus = |scenario: &Scenario| share.dealt(scenario.max_vus.get().into());
     let vus: u64 = plan.scenarios.iter().map(vus).sum();
     preflight::check(u32::try_from(vus).unwrap_or(u32::MAX))?;
-    let cache = CompileCache::new(cache_dir);
     let ticker = ticker()?;
-    let scripts = scripts(plan, share, data, &cache, &ticker)?;
-    Ok((scripts, recorders(own, sinks, &cache, &ticker)?))
+    let scripts = scripts(plan, share, data, cache, &ticker)?;
+    Ok((scripts, recorders(own, sinks, cache, &ticker)?))
 }
 
 /// Loads and starts the plan's shape, if it has one, and asks for its first

@@ -27,6 +27,7 @@ mod locust_master;
 mod misbehaving;
 mod new;
 mod outage;
+mod plain;
 mod recorders;
 mod refusals;
 mod scenarios;

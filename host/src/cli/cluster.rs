@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::args::{LinkArgs, MasterArgs, TeamArgs, WorkerArgs};
 use super::console::Console;
 use super::logging;
-use super::run::{Outlets, no_thread, outlets, run_resolved, said, surroundings};
+use super::run::{Outlets, compile_cache, no_thread, outlets, run_resolved, said, surroundings};
 use crate::assemble::{assemble_master, assemble_worker};
 use crate::cluster::artefact::Store;
 use crate::cluster::master::{Gathering, Identity, gather};
@@ -33,6 +33,7 @@ use crate::run::{Conducting, Live, OnLoss, Outcome, Stop, conduct};
 use crate::sink::Sink;
 use crate::system::hostname;
 use crate::units::parse_duration;
+use crate::wasm::cache::CompileCache;
 use crate::wasm::component::SCRIPT_VERSION;
 
 /// The most workers that a run can have.
@@ -199,6 +200,7 @@ pub(super) struct Lead {
     pub(super) sinks: Vec<Box<dyn Sink>>,
     pub(super) event_log: Option<recorder::Setup>,
     pub(super) threads: usize,
+    pub(super) cache: CompileCache,
     pub(super) cache_dir: Option<PathBuf>,
     pub(super) stop: watch::Receiver<Stop>,
     pub(super) live: watch::Sender<Live>,
@@ -214,8 +216,7 @@ impl Lead {
     ///
     /// If the run cannot start.
     pub(super) fn run(self, team: Team, mut plan: Plan) -> Result<Outcome, Error> {
-        let (mut recorders, pilot) =
-            assemble_master(&mut plan, self.sinks, self.cache_dir.clone())?;
+        let (mut recorders, pilot) = assemble_master(&mut plan, self.sinks, &self.cache)?;
         recorders.extend(self.event_log);
         let plan = Arc::new(plan);
         let run = Uuid::now_v7().to_string();
@@ -454,14 +455,9 @@ pub(super) fn worker(args: WorkerArgs, console: &Console) -> Result<ExitCode, Er
         let data = Sources::open(&theirs.data, share.unwrap_or(Share::WHOLE), |_| {})?;
         let data = Arc::new(data);
         let Outlets { sinks, .. } = outlets(&settings, &plan, &console)?;
-        let (scripts, recorders) = assemble_worker(
-            &theirs,
-            room,
-            &plan.recorders,
-            sinks,
-            &data,
-            settings.cache_dir.clone(),
-        )?;
+        let cache = compile_cache(settings.cache_dir.clone(), settings.quiet, &console);
+        let (scripts, recorders) =
+            assemble_worker(&theirs, room, &plan.recorders, sinks, &data, &cache)?;
         Ok(Made {
             scripts,
             recorders,

@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Write};
 use std::os::fd::AsFd as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -31,6 +32,8 @@ struct Inner {
     coloured: bool,
     /// The live line that now stands on the terminal; empty for none.
     live: Mutex<String>,
+    /// Whether the live line tells what comes before the run.
+    preparing: AtomicBool,
 }
 
 impl Console {
@@ -44,6 +47,7 @@ impl Console {
             terminal: terminal && !dumb,
             coloured: terminal && !dumb && !set("NO_COLOR"),
             live: Mutex::default(),
+            preparing: AtomicBool::new(false),
         }))
     }
 
@@ -91,6 +95,18 @@ impl Console {
         }
         line.clone_into(&mut live);
         put(format!("\r{line}\x1b[K").as_bytes());
+    }
+
+    /// Tells on the live line what keeps the run from beginning, until there is
+    /// nothing more to tell.
+    pub(super) fn prepare(&self, line: Option<&str>) {
+        self.0.preparing.store(line.is_some(), Ordering::Relaxed);
+        self.live(line.unwrap_or_default());
+    }
+
+    /// Whether the live line is taken by what comes before the run.
+    pub(super) fn is_preparing(&self) -> bool {
+        self.0.preparing.load(Ordering::Relaxed)
     }
 
     /// Writes text that ends in a line break, above the live line.

@@ -50,7 +50,7 @@ fn inspect_file(path: &Path, mut user: Options, console: &Console) -> Result<Exi
 
 /// Shows the plan that a run would follow.
 fn follow(said: Said, console: &Console) -> Result<(), Error> {
-    let resolved = run::with_script_options(said, &run::surroundings(console))?;
+    let resolved = run::with_script_options(said, &run::surroundings(console), console)?;
     print(&plan(&resolved));
     for warning in &resolved.warnings {
         console.write(&format!("warning: {warning}\n"));
@@ -111,6 +111,10 @@ fn describe(path: &Path, description: &Description) -> String {
         text += "\nof WASI, with nothing granted but what the flags give:\n";
         for (package, interfaces) in wasi {
             text += &format!("  {package}: {}\n", interfaces.join(", "));
+        }
+        let sends = wasi.keys().any(|package| package.starts_with("wasi:http@"));
+        if sends && matches!(kind, Kind::Script { .. }) {
+            text += "  its requests by wasi:http are sent and measured like those of squall:script/http\n";
         }
     }
     if refusals.is_empty() {

@@ -109,7 +109,7 @@ fn setup(recorder: &str, console: &Console) -> Result<Setup, Error> {
     })?;
     Ok(Setup {
         spec,
-        cache: CompileCache::new(resolved.settings.cache_dir),
+        cache: run::compile_cache(resolved.settings.cache_dir, false, console),
     })
 }
 

@@ -3,12 +3,13 @@
 //! The engine runs on a thread of its own. The main thread takes signals and
 //! redraws the live line, and is idle otherwise.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::{self, IsTerminal as _, Read as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -37,7 +38,7 @@ use crate::run::control::{Action, Applied, Control, Difference, control};
 use crate::run::{Live, Outcome, Setup, Stop, preflight};
 use crate::sink::{self, Sink};
 use crate::units::Bytes;
-use crate::wasm::cache::CompileCache;
+use crate::wasm::cache::{CompileCache, Compiling};
 use crate::wasm::component::{Kind, Source, load_script};
 use crate::wasm::engine::Ticker;
 use crate::wasm::script::default_options;
@@ -82,7 +83,7 @@ pub(super) fn run_resolved(
         // Each worker looks whether it has room for its part.
         around.vus_room = u32::MAX;
     }
-    let resolved = with_script_options(said, &around)?;
+    let resolved = with_script_options(said, &around, console)?;
     logging::start(&resolved.settings.log, console);
     let settings = resolved.settings.clone();
     let outcome = execute(resolved, team, console)?;
@@ -171,6 +172,7 @@ fn read_file(path: &Path) -> Result<String, Error> {
 pub(super) fn with_script_options(
     mut said: Said,
     around: &Surroundings,
+    console: &Console,
 ) -> Result<Resolved, Error> {
     // The user's own mistakes come before any in a script, and the user's limits
     // hold for asking the scripts, too.
@@ -184,7 +186,7 @@ pub(super) fn with_script_options(
         let json = match known.iter().find(|(asked, _)| asked == path) {
             Some((_, json)) => json.clone(),
             None => {
-                let json = script_options(path, &resolved)?;
+                let json = script_options(path, &resolved, console)?;
                 known.push((path, json.clone()));
                 json
             }
@@ -201,14 +203,51 @@ pub(super) fn with_script_options(
     resolve_all(&said, around)
 }
 
-fn script_options(script: &Path, resolved: &Resolved) -> Result<Option<String>, Error> {
+fn script_options(
+    script: &Path,
+    resolved: &Resolved,
+    console: &Console,
+) -> Result<Option<String>, Error> {
     let component = load_script(&Source::File(script.to_owned()))?;
     if !matches!(component.kind, Kind::Script { options: true, .. }) {
         return Ok(None);
     }
     let ticker = Ticker::start().map_err(|error| no_thread(&error))?;
-    let cache = CompileCache::new(resolved.settings.cache_dir.clone());
+    let Settings {
+        cache_dir, quiet, ..
+    } = &resolved.settings;
+    let cache = compile_cache(cache_dir.clone(), *quiet, console);
     default_options(&component, &resolved.plan.limits, &cache, &ticker)
+}
+
+/// The cache of compiled components, which tells of those that take long: on a
+/// terminal for as long as they do, else once.
+pub(super) fn compile_cache(dir: Option<PathBuf>, quiet: bool, console: &Console) -> CompileCache {
+    let cache = CompileCache::new(dir);
+    if quiet {
+        return cache;
+    }
+    let console = console.clone();
+    let told = Mutex::new(HashSet::new());
+    cache.telling(move |compiling| {
+        let Compiling {
+            name, bytes, kept, ..
+        } = compiling;
+        let once = if *kept { ", once" } else { "" };
+        let what = format!("compiling `{name}` ({}){once}", Bytes(*bytes));
+        let line = compiling
+            .since
+            .map(|since| format!("{what}: {} s", since.as_secs()));
+        console.prepare(line.as_deref());
+        if !console.is_terminal()
+            && told
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert((*name).to_owned())
+        {
+            console.write(&format!("{what}\n"));
+        }
+    })
 }
 
 /// Runs a plan and shows how it is doing. Blocks until it is over.
@@ -246,6 +285,7 @@ pub(super) fn execute(
     let (live, live_receiver) = watch::channel(Live::default());
     let threads = settings.threads;
     let cache_dir = settings.cache_dir.clone();
+    let cache = compile_cache(cache_dir.clone(), settings.quiet, console);
     let (quiet, voice) = (settings.quiet, console.clone());
     let whole = move || {
         let mut plan = plan;
@@ -254,6 +294,7 @@ pub(super) fn execute(
                 sinks,
                 event_log,
                 threads,
+                cache,
                 cache_dir,
                 stop,
                 live,
@@ -267,7 +308,7 @@ pub(super) fn execute(
             scripts,
             mut recorders,
             pilot,
-        } = assemble(&mut plan, sinks, &data, cache_dir)?;
+        } = assemble(&mut plan, sinks, &data, &cache)?;
         let plan = Arc::new(plan);
         recorders.extend(event_log);
         crate::run::run(Setup {
@@ -583,6 +624,9 @@ impl Watch<'_> {
 
     fn show(&self) {
         let live = self.live.borrow().clone();
+        if self.console.is_preparing() {
+            return;
+        }
         if self.console.is_terminal() {
             // The last column stays free: some terminals break the line there.
             let columns = self.console.columns().saturating_sub(1);

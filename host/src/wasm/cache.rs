@@ -23,10 +23,13 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
 
 use sha2::{Digest, Sha256};
-use wasmtime::{Cache, CacheConfig};
+use wasmtime::component::Component;
+use wasmtime::{Cache, CacheConfig, Engine};
 
 /// For how many components compiled code is kept. Past it, those that were
 /// made longest ago go first.
@@ -36,11 +39,31 @@ const COMPONENTS: usize = 100;
 /// left behind.
 const ABANDONED: Duration = Duration::from_secs(60);
 
+/// How long compiling takes before it is told of, and how often from then on.
+const LONG: Duration = Duration::from_secs(1);
+const AGAIN: Duration = Duration::from_millis(250);
+
 /// Where compiled components are kept.
-#[derive(Debug)]
 pub struct CompileCache {
     dir: Option<PathBuf>,
     warned: AtomicBool,
+    tell: Option<Box<Tell>>,
+}
+
+/// Told of components that take long to compile, from any thread.
+type Tell = dyn Fn(&Compiling<'_>) + Send + Sync;
+
+/// A component that takes long to compile.
+#[derive(Debug)]
+pub struct Compiling<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its size.
+    pub bytes: u64,
+    /// Whether what comes of it is kept for the next time.
+    pub kept: bool,
+    /// How long it has been compiled for; absent once it is done.
+    pub since: Option<Duration>,
 }
 
 impl CompileCache {
@@ -50,6 +73,17 @@ impl CompileCache {
         Self {
             dir,
             warned: AtomicBool::new(false),
+            tell: None,
+        }
+    }
+
+    /// Tells of each component that takes longer than a second to compile: then,
+    /// again and again while it goes on, and once at its end.
+    #[must_use]
+    pub fn telling(self, tell: impl Fn(&Compiling<'_>) + Send + Sync + 'static) -> Self {
+        Self {
+            tell: Some(Box::new(tell)),
+            ..self
         }
     }
 
@@ -101,7 +135,6 @@ impl CompileCache {
 }
 
 /// What is kept of one component.
-#[derive(Debug)]
 pub struct Entry<'a> {
     owner: &'a CompileCache,
     folder: Option<(Folder, Cache)>,
@@ -113,6 +146,28 @@ impl Entry<'_> {
     /// must be used for no other component.
     pub fn cache(&self) -> Option<Cache> {
         self.folder.as_ref().map(|(_, cache)| cache.clone())
+    }
+
+    /// Compiles the component, or takes what was compiled before. The engine is
+    /// one with this entry's [`cache`](Self::cache).
+    ///
+    /// # Errors
+    ///
+    /// If the component is not valid, or more than the engine's settings grant.
+    pub fn compile(&self, engine: &Engine, name: &str, wasm: &[u8]) -> wasmtime::Result<Component> {
+        let compile = || Component::new(engine, wasm);
+        let Some(tell) = &self.owner.tell else {
+            return compile();
+        };
+        let tell = |since| {
+            tell(&Compiling {
+                name,
+                bytes: wasm.len() as u64,
+                kept: self.folder.is_some(),
+                since,
+            });
+        };
+        watched(&tell, compile)
     }
 
     /// How many loads found compiled code.
@@ -145,6 +200,31 @@ impl Entry<'_> {
             self.owner.warn(&folder.path, &error);
         }
     }
+}
+
+/// Does some work; calls `tell` with the time so far for as long as it takes
+/// longer than [`LONG`], and then with `None`.
+fn watched<T>(tell: &(impl Fn(Option<Duration>) + Sync), work: impl FnOnce() -> T) -> T {
+    // Nothing is ever sent: the watch ends when the sender is dropped.
+    let (done, working) = mpsc::channel::<()>();
+    thread::scope(|scope| {
+        let watch = move || {
+            let began = Instant::now();
+            let mut patience = LONG;
+            while working.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
+                tell(Some(began.elapsed()));
+                patience = AGAIN;
+            }
+            if patience == AGAIN {
+                tell(None);
+            }
+        };
+        // Without a thread nothing is told.
+        let _ = thread::Builder::new().spawn_scoped(scope, watch);
+        let result = work();
+        drop(done);
+        result
+    })
 }
 
 /// The folder of one component.
@@ -370,7 +450,6 @@ fn hex(bytes: &[u8]) -> String {
 mod tests {
     use std::sync::Barrier;
 
-    use wasmtime::component::Component;
     use wasmtime::{Config, Engine};
 
     use super::*;
@@ -446,6 +525,21 @@ mod tests {
             assert_eq!(files.len(), 1, "{files:?}");
             folder.code().join(&files[0])
         }
+    }
+
+    #[test]
+    fn what_takes_long_is_told_of_until_it_is_done() {
+        let (telling, told) = mpsc::channel();
+        // It takes as long as it takes to be told of twice.
+        watched(
+            &|since| telling.send(since).expect("somebody hears"),
+            || {
+                for _ in 0..2 {
+                    assert!(told.recv().expect("the watch goes on") > Some(LONG / 2));
+                }
+            },
+        );
+        assert_eq!(told.try_iter().last(), Some(None));
     }
 
     #[test]

@@ -75,6 +75,10 @@ const WASI_IMPORTS: [(&str, &[&str]); 6] = [
     ),
 ];
 
+/// What scripts may import of `wasi:http`: their requests are sent and measured
+/// like those of `squall:script/http`.
+const SCRIPT_HTTP: [&str; 2] = ["outgoing-handler", "types"];
+
 /// The version of WASI whose interfaces are provided.
 const WASI_VERSION: &str = "0.2.0";
 
@@ -628,7 +632,7 @@ impl Outline {
                         )
                     }
                 }
-                Some(import) if import.namespace == "wasi" => wasi_refusal(name, import),
+                Some(import) if import.namespace == "wasi" => wasi_refusal(name, import, kind),
                 Some(import) if import.is("squall", "script") => Some(
                     Problem::new(format!("imports `{name}`, which {package}s cannot use")).hint(
                         match kind {
@@ -723,7 +727,7 @@ fn other_version(package: &str, ours: &str, theirs: &str) -> Problem {
     ))
 }
 
-fn wasi_refusal(name: &str, import: Interface<'_>) -> Option<Problem> {
+fn wasi_refusal(name: &str, import: Interface<'_>, kind: &Kind) -> Option<Problem> {
     if track(import.version) != track(WASI_VERSION) {
         return Some(
             Problem::new(format!(
@@ -736,15 +740,17 @@ fn wasi_refusal(name: &str, import: Interface<'_>) -> Option<Problem> {
     let provided = WASI_IMPORTS
         .iter()
         .any(|(package, names)| *package == import.package && names.contains(&import.name));
-    if provided {
+    let is_script = matches!(kind, Kind::Script { .. });
+    let sends = is_script && import.package == "http" && SCRIPT_HTTP.contains(&import.name);
+    if provided || sends {
         return None;
     }
     let problem = Problem::new(format!("imports `{name}`, which squall does not provide"));
     Some(match import.package {
-        "http" => problem.hint(
-            "send requests with `squall:script/http`: what goes through it is measured, and \
-             nothing else reaches the network",
+        "http" if is_script => problem.hint(
+            "a script sends requests with `squall:script/http` or `wasi:http/outgoing-handler`",
         ),
+        "http" => problem.hint("only scripts send requests"),
         _ => problem.hint("squall provides `wasi:cli`, `clocks`, `filesystem`, `io`, `random` and `sockets`, of which only output, clocks and random numbers work"),
     })
 }
@@ -974,8 +980,8 @@ pub(crate) mod tests {
                  `squall:script@0.1.0` does not have",
             ),
             (
-                "wasi:http/outgoing-handler@0.2.6",
-                "imports `wasi:http/outgoing-handler@0.2.6`, which squall does not provide",
+                "wasi:http/incoming-handler@0.2.6",
+                "imports `wasi:http/incoming-handler@0.2.6`, which squall does not provide",
             ),
             (
                 "wasi:cli/stdout@0.3.0",
@@ -990,6 +996,14 @@ pub(crate) mod tests {
             "imports `acme:a/b@1.0.0`, which squall does not provide; it imports \
              `acme:c/d@1.0.0`, which squall does not provide"
         );
+    }
+
+    #[test]
+    fn only_scripts_send_requests_by_wasi_http() {
+        let sends = ["wasi:http/types@0.2.4", "wasi:http/outgoing-handler@0.2.4"];
+        assert!(script(component(&sends, &[USER])).is_ok());
+        let error = load_from(component(&sends, &[HANDLER]), load_recorder).expect_err("refused");
+        assert!(error.contains("`wasi:http/types@0.2.4`"), "{error}");
     }
 
     #[test]

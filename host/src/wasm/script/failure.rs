@@ -5,97 +5,103 @@ use wasmtime::{FrameInfo, FrameSymbol, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use super::state::State;
+use super::words::{Account, grouped};
 use crate::measure::ScriptError;
 use crate::units::{Bytes, Pretty};
 
 /// What went wrong in a call that did not return.
 ///
-/// The message begins with the guest's own words where it has any: what it
-/// wrote to stderr last is what its language prints of a panic or an uncaught
-/// exception.
+/// The message is the guest's own where it has any: what it wrote to stderr last
+/// is what its language prints of a panic or an uncaught exception. The stack has
+/// the script's functions, by its own account or else by the engine's, and under
+/// them whatever more its language said.
 pub(super) fn describe(error: &wasmtime::Error, state: &mut State) -> ScriptError {
     let last_words = state.output.end();
+    let account = last_words.as_deref().and_then(Account::of);
     let limits = &state.seat.run.plan.limits;
     let refused = state.memory.refused.take();
     let trap = error.downcast_ref::<Trap>().copied();
-    let stack = error.downcast_ref::<WasmBacktrace>().and_then(stack);
-    let message =
-        if let Some(exit) = error.downcast_ref::<I32Exit>() {
-            format!("the script called exit({})", exit.0)
-        } else {
-            match trap {
+    let own = account.as_ref().map(|account| account.message.clone());
+    let message = if let Some(exit) = error.downcast_ref::<I32Exit>() {
+        // Go ends so after it has told of its panic.
+        own.unwrap_or_else(|| format!("the script called exit({})", exit.0))
+    } else {
+        match trap {
             Some(Trap::Interrupt) => format!(
                 "the script computed for longer than {} in one call (`--iteration-timeout`)",
                 Pretty(limits.iteration_timeout)
             ),
             Some(Trap::StackOverflow) => "stack overflow".to_owned(),
-            Some(trap) => refused.map_or_else(
-                || last_words.as_deref().map_or_else(|| trap.to_string(), panic_message),
-                |wanted| {
-                    format!(
-                        "out of memory: the script asked for {}, a VU may use {} (`--vu-memory`)",
-                        Bytes(wanted),
-                        Bytes(limits.vu_memory)
-                    )
-                },
-            ),
+            Some(trap) => match refused {
+                Some(wanted) => format!(
+                    "out of memory: the script asked for {}, a VU may use {} (`--vu-memory`)",
+                    Bytes(wanted),
+                    Bytes(limits.vu_memory)
+                ),
+                None => own
+                    .or_else(|| before_abort(trap, last_words.as_deref()))
+                    .unwrap_or_else(|| trap.to_string()),
+            },
             None => error.root_cause().to_string(),
         }
-        };
-    let words = last_words.map(|words| beyond_the_message(&words));
-    let stack = match (words.filter(|words| !words.is_empty()), stack) {
-        (Some(words), Some(stack)) => Some(format!("{words}\n{stack}")),
-        (words, stack) => words.or(stack),
     };
+    let mut lines = Vec::new();
+    let more = match account {
+        Some(Account { stack, more, .. }) => {
+            // An interpreter's own functions say nothing of the script.
+            lines = stack;
+            more
+        }
+        None => Vec::new(),
+    };
+    if lines.is_empty() {
+        lines.extend(
+            error
+                .downcast_ref::<WasmBacktrace>()
+                .map(stack)
+                .unwrap_or_default(),
+        );
+    }
+    lines.extend(more);
     ScriptError {
-        message: message.into(),
-        stack: stack.map(Into::into),
+        message: grouped(&message, state.seat.vu).into(),
+        stack: (!lines.is_empty()).then(|| lines.join("\n").into()),
     }
 }
 
-/// The line of a guest's last words that says what went wrong.
-fn panic_message(words: &str) -> String {
-    let lines: Vec<&str> = words
-        .lines()
-        .filter(|line| !line.trim().is_empty())
-        .collect();
-    // Rust prints where first, then what, then a note on backtraces.
-    if let Some(at) = lines.iter().rposition(|line| line.contains("panicked at")) {
-        let place = lines[at]
-            .split_once("panicked at ")
-            .map_or(lines[at], |(_, place)| place);
-        let what = lines.get(at + 1).copied().unwrap_or_default();
-        return format!("panicked at {place} {what}").trim_end().to_owned();
+/// What went wrong in a call that returned an error: a text of the script's, which
+/// may bring a stack along.
+pub(super) fn told(text: &str, vu: u32) -> ScriptError {
+    match Account::of_exception(text) {
+        None => ScriptError::new(grouped(text, vu)),
+        Some(Account {
+            message,
+            mut stack,
+            more,
+        }) => {
+            stack.extend(more);
+            ScriptError {
+                message: grouped(&message, vu).into(),
+                stack: Some(stack.join("\n").into()),
+            }
+        }
     }
-    // Python and JavaScript end with what went wrong.
-    lines
-        .last()
-        .map_or_else(String::new, |line| (*line).to_owned())
 }
 
-/// The last words without the lines of a Rust panic that are in the message
-/// already, or are of no use here: the functions behind it tell more.
-fn beyond_the_message(words: &str) -> String {
-    let lines: Vec<&str> = words.lines().collect();
-    let Some(at) = lines.iter().rposition(|line| line.contains("panicked at")) else {
-        return words.to_owned();
-    };
-    let before = lines[..at].iter();
-    let after = lines[at + 1..].iter().skip(1);
-    before
-        .chain(after)
-        .filter(|line| !line.starts_with("note: run with `RUST_BACKTRACE"))
-        .copied()
-        .collect::<Vec<_>>()
-        .join("\n")
-        .trim()
-        .to_owned()
+/// What a program said before it gave up, as C's `assert` and whoever calls `abort`
+/// do: the last line. Other traps say themselves what they are.
+fn before_abort(trap: Trap, words: Option<&str>) -> Option<String> {
+    if trap != Trap::UnreachableCodeReached {
+        return None;
+    }
+    let mut lines = words?.lines().rev().map(str::trim);
+    lines.find(|line| !line.is_empty()).map(str::to_owned)
 }
 
 /// The guest's functions, innermost first, a line each. What its language runs
 /// between a failure and the trap is left out, and a function that calls
 /// itself stands there once.
-fn stack(backtrace: &WasmBacktrace) -> Option<String> {
+fn stack(backtrace: &WasmBacktrace) -> Vec<String> {
     let frames: Vec<String> = backtrace.frames().iter().map(frame).collect();
     let own = frames.iter().any(|frame| !is_runtime(frame));
     let mut lines: Vec<(&str, u32)> = Vec::new();
@@ -105,14 +111,13 @@ fn stack(backtrace: &WasmBacktrace) -> Option<String> {
             _ => lines.push((frame, 1)),
         }
     }
-    let lines: Vec<String> = lines
+    lines
         .into_iter()
         .map(|(frame, times)| match times {
             1 => format!("at {frame}"),
             times => format!("at {frame} ({times} times and more)"),
         })
-        .collect();
-    (!lines.is_empty()).then(|| lines.join("\n"))
+        .collect()
 }
 
 fn frame(frame: &FrameInfo) -> String {
@@ -130,44 +135,12 @@ fn frame(frame: &FrameInfo) -> String {
     }
 }
 
-/// Whether a function belongs to a language's runtime. Only Rust's has many
-/// between a panic and its trap.
+/// Whether a function belongs to a language's runtime: those of Rust and C between
+/// a failure and its trap.
 fn is_runtime(frame: &str) -> bool {
     const RUNTIME: [&str; 6] = ["std::", "core::", "alloc::", "__rust", "_Exit", "exit_exit"];
     RUNTIME
         .iter()
         .any(|prefix| frame.trim_start_matches('<').starts_with(prefix))
-        || matches!(frame, "abort" | "exit")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_panic_is_not_told_twice() {
-        let panic = "thread '<unnamed>' panicked at src/lib.rs:3:5:\nno stock\n\
-                     note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace";
-        assert_eq!(panic_message(panic), "panicked at src/lib.rs:3:5: no stock");
-        assert_eq!(beyond_the_message(panic), "");
-        let compared = "warming up\nthread 'a' panicked at src/lib.rs:3:5:\n\
-                        assertion `left == right` failed\n  left: 1\n right: 2";
-        assert_eq!(
-            beyond_the_message(compared),
-            "warming up\n  left: 1\n right: 2"
-        );
-        let python = "Traceback (most recent call last):\n  in buy\nValueError: no stock";
-        assert_eq!(beyond_the_message(python), python);
-    }
-
-    #[test]
-    fn last_words_become_one_line() {
-        let rust = "\nthread 'main' panicked at src/lib.rs:7:5:\nno such item\nnote: run with X";
-        assert_eq!(
-            panic_message(rust),
-            "panicked at src/lib.rs:7:5: no such item"
-        );
-        let python = "Traceback (most recent call last):\n  File \"app.py\"\nValueError: no";
-        assert_eq!(panic_message(python), "ValueError: no");
-    }
+        || matches!(frame, "abort" | "exit" | "__assert_fail")
 }

@@ -14,10 +14,11 @@ use wasmtime::component::Resource;
 use super::bindings::http as wit;
 use super::driver::{Job, Reply};
 use super::state::State;
-use crate::event::{self, EventKind, Interests};
+use crate::event::{self, EventKind, Interests, Origin};
 use crate::http::{Answer, ErrorKind, Failure, Outgoing, Target};
 use crate::measure::{RequestSample, Tag};
 use crate::stats::{Marks, shard};
+use crate::vu::RunContext;
 
 /// The type of a response's handle.
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
@@ -36,7 +37,7 @@ pub(super) struct Draft {
 
 /// How a request is reported and judged.
 #[derive(Clone)]
-struct Terms {
+pub(super) struct Terms {
     method: Arc<str>,
     name: Arc<str>,
     url: Arc<str>,
@@ -53,6 +54,18 @@ struct Tagged {
 }
 
 impl Terms {
+    /// Those of a request of which the script says nothing more.
+    pub(super) fn plain(method: Arc<str>, name: Arc<str>, url: Arc<str>) -> Self {
+        Self {
+            method,
+            name,
+            url,
+            expect: None,
+            catch: false,
+            tagged: None,
+        }
+    }
+
     fn tags(&self) -> &[Tag] {
         self.tagged.as_ref().map_or(&[], |tagged| &tagged.tags)
     }
@@ -197,11 +210,21 @@ impl State {
     /// Reports the requests that the script was to judge and did not, by their
     /// status, and lets go of every response.
     pub(super) fn end_responses(&mut self) {
+        if let Some(outlet) = &self.outlet {
+            outlet.end_iteration();
+        }
         if self.responses.held.is_empty() {
             return;
         }
         for mut exchange in self.responses.drain().into_iter().flatten() {
             self.settle(&mut exchange);
+        }
+    }
+
+    /// Reports the requests that are under way as given up: the instance ends.
+    pub(super) fn end_requests(&self) {
+        if let Some(outlet) = &self.outlet {
+            outlet.end();
         }
     }
 
@@ -247,33 +270,16 @@ impl State {
     fn report(&self, exchange: &mut Exchange, failure: Option<&str>) {
         exchange.verdict = Verdict::Reported(failure.is_none());
         let Exchange { answer, terms, .. } = exchange;
-        let sample = RequestSample {
-            failed: failure.is_some(),
-            from_due: self.lag.map(|lag| answer.sample.duration + lag),
-            ..answer.sample
-        };
-        let run = &self.seat.run;
         let marks = self.marks_with(terms.marks());
-        shard::with(|shard| {
-            let id = shard.request_id(&terms.method, &terms.name);
-            shard.request(id, &sample, marks);
-            if let Some(message) = failure {
-                shard.request_failure(id, message, run.clock().now_ms());
-            }
-        });
-        if run.feed.admits(Interests::REQUESTS) {
-            run.publish(EventKind::Request(Box::new(event::Request {
-                origin: self.origin(),
-                method: terms.method.clone(),
-                name: terms.name.clone(),
-                url: terms.url.clone(),
-                started_at_ms: run.clock().wall_ms(answer.started),
-                sample,
-                first_byte: answer.first_byte,
-                failure: failure.map(Into::into),
-                tags: self.tags_with(terms.tags()),
-            })));
-        }
+        record(
+            &self.seat.run,
+            answer,
+            terms,
+            failure,
+            self.lag,
+            marks,
+            || (self.origin(), self.tags_with(terms.tags())),
+        );
     }
 
     /// Checks a request and makes it ready to be sent. What is wrong with it
@@ -389,9 +395,48 @@ impl State {
     }
 }
 
+/// Records a request in the thread's shard and, if somebody asked for it, as an
+/// event, which `told` gives its origin and tags.
+pub(super) fn record(
+    run: &RunContext,
+    answer: &Answer,
+    terms: &Terms,
+    failure: Option<&str>,
+    lag: Option<Duration>,
+    marks: Marks,
+    told: impl FnOnce() -> (Origin, Vec<Tag>),
+) {
+    let sample = RequestSample {
+        failed: failure.is_some(),
+        from_due: lag.map(|lag| answer.sample.duration + lag),
+        ..answer.sample
+    };
+    shard::with(|shard| {
+        let id = shard.request_id(&terms.method, &terms.name);
+        shard.request(id, &sample, marks);
+        if let Some(message) = failure {
+            shard.request_failure(id, message, run.clock().now_ms());
+        }
+    });
+    if run.feed.admits(Interests::REQUESTS) {
+        let (origin, tags) = told();
+        run.publish(EventKind::Request(Box::new(event::Request {
+            origin,
+            method: terms.method.clone(),
+            name: terms.name.clone(),
+            url: terms.url.clone(),
+            started_at_ms: run.clock().wall_ms(answer.started),
+            sample,
+            first_byte: answer.first_byte,
+            failure: failure.map(Into::into),
+            tags,
+        })));
+    }
+}
+
 /// Why a request counts as a failure, if it does, as long as the script has
 /// not said otherwise.
-fn by_status(answer: &Answer, terms: &Terms) -> Option<String> {
+pub(super) fn by_status(answer: &Answer, terms: &Terms) -> Option<String> {
     if let Some(failure) = &answer.failure {
         return Some(failure.message.clone());
     }
@@ -403,7 +448,7 @@ fn by_status(answer: &Answer, terms: &Terms) -> Option<String> {
     (!expected).then(|| format!("status {status}"))
 }
 
-fn method_name(method: &Method) -> Arc<str> {
+pub(super) fn method_name(method: &Method) -> Arc<str> {
     thread_local! {
         static NAMES: [(Method, Arc<str>); 7] = [
             Method::GET, Method::POST, Method::PUT, Method::DELETE, Method::HEAD,

@@ -18,12 +18,14 @@ mod random;
 mod state;
 mod timing;
 mod vu;
+mod wasi_http;
+mod words;
 
 use std::cell::RefCell;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 
-use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
+use wasmtime::component::{HasSelf, InstancePre, Linker};
 use wasmtime::{Engine, InstanceAllocationStrategy};
 
 use self::bindings::lifecycle::HooksIndices;
@@ -97,7 +99,8 @@ impl Template {
         // What an instance takes is known once the component is compiled, and
         // the pool has to know it before: the second load comes from the cache.
         let unpooled = Engine::new(&settings()).map_err(|error| refused("prepare", error))?;
-        let compiled = Component::new(&unpooled, &component.bytes)
+        let compiled = entry
+            .compile(&unpooled, &component.name, &component.bytes)
             .map_err(|error| refused("compile", error))?;
         let required = compiled.resources_required();
         let (engine, compiled) = match required {
@@ -118,7 +121,8 @@ impl Template {
                 let pool = engine::pool(&required, vus, limits.vu_memory);
                 settings.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
                 let engine = Engine::new(&settings).map_err(|error| refused("prepare", error))?;
-                let compiled = Component::new(&engine, &component.bytes)
+                let compiled = entry
+                    .compile(&engine, &component.name, &component.bytes)
                     .map_err(|error| refused("compile", error))?;
                 (engine, compiled)
             }
@@ -185,6 +189,7 @@ impl Script for Template {
 fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     World::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
     Ok(linker)
 }

@@ -61,7 +61,9 @@ pub fn default_options(
     let entry = cache.open(&component.bytes);
     let engine =
         Engine::new(&engine::settings(limits.vu_memory, entry.cache())).map_err(refused)?;
-    let compiled = Component::new(&engine, &component.bytes).map_err(refused)?;
+    let compiled = entry
+        .compile(&engine, &component.name, &component.bytes)
+        .map_err(refused)?;
     entry.seal();
     ticker.drive(&engine);
     let mut linker = Linker::<Asked>::new(&engine);
@@ -97,7 +99,8 @@ pub fn default_options(
 /// no such thing.
 struct Nothing;
 
-/// Defines what a script imports of ours, so that it links, as traps.
+/// Defines what a script imports of ours, and what it sends requests by, so that
+/// it links, as traps.
 fn refuse_ours(
     linker: &mut Linker<Asked>,
     engine: &Engine,
@@ -107,7 +110,7 @@ fn refuse_ours(
         let ComponentItem::ComponentInstance(instance) = item.ty else {
             continue;
         };
-        if !interface.starts_with("squall:") {
+        if !interface.starts_with("squall:") && !interface.starts_with("wasi:http/") {
             continue;
         }
         let mut linked = linker.instance(interface)?;

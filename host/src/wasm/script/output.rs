@@ -12,7 +12,7 @@ use crate::wasm::output::{Print, Printer};
 /// A line is cut at so many bytes.
 const LINE: usize = 4096;
 /// So many of the last lines on stderr are kept, to explain a trap.
-const KEPT: usize = 40;
+const KEPT: usize = 120;
 
 /// Both output streams of one instance.
 #[derive(Debug, Clone)]

@@ -16,11 +16,16 @@ use super::driver::Desk;
 use super::http::{Prepared, Responses};
 use super::output::GuestOutput;
 use super::timing::Running;
+use super::wasi_http::Outlet;
 use crate::data::Sources;
 use crate::event::Origin;
+use crate::http::Client;
 use crate::measure::{LogLevel, Tag};
 use crate::stats::{Marks, shard};
 use crate::vu::Seat;
+
+/// How many handles on WASI's things, such as streams and timers, a VU may have.
+const RESOURCES: usize = 10_000;
 
 /// The data of one VU's store.
 pub(super) struct State {
@@ -28,6 +33,7 @@ pub(super) struct State {
     /// What it was made from.
     pub(super) template: Arc<Inner>,
     pub(super) desk: Arc<Desk>,
+    pub(super) client: Arc<Client>,
     pub(super) iteration: u32,
     pub(super) iteration_started: Instant,
     /// In an open model, how long after it was due the iteration started.
@@ -53,8 +59,10 @@ pub(super) struct State {
     pub(super) without_rows: bool,
     pub(super) memory: MemoryLimit,
     pub(super) output: GuestOutput,
+    /// How it sends requests by `wasi:http`, once it does.
+    pub(super) outlet: Option<Box<Outlet>>,
     wasi: WasiCtx,
-    table: ResourceTable,
+    pub(super) table: ResourceTable,
 }
 
 impl State {
@@ -64,6 +72,7 @@ impl State {
     pub(super) fn new(
         seat: Seat,
         desk: Arc<Desk>,
+        client: Arc<Client>,
         template: Arc<Inner>,
         sources: Arc<Sources>,
         instance: u32,
@@ -75,6 +84,8 @@ impl State {
         };
         let output = GuestOutput::new(seat.clone());
         let marks = seat.marks();
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(RESOURCES);
         let wasi = WasiCtx::builder()
             .stdout(output.stdout())
             .stderr(output.stderr())
@@ -99,6 +110,7 @@ impl State {
             seat,
             template,
             desk,
+            client,
             iteration: 0,
             iteration_started: Instant::now(),
             lag: None,
@@ -113,7 +125,8 @@ impl State {
             next_transaction: 0,
             output,
             wasi,
-            table: ResourceTable::new(),
+            outlet: None,
+            table,
         }
     }
 

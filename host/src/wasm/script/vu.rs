@@ -9,7 +9,7 @@ use super::Inner;
 use super::bindings::Script;
 use super::bindings::lifecycle::Hooks;
 use super::driver::{Desk, drive};
-use super::failure::describe;
+use super::failure::{describe, told};
 use super::state::State;
 use crate::data::Sources;
 use crate::http::Client;
@@ -20,7 +20,7 @@ use crate::vu::{Next, Seat, VirtualUser};
 pub struct ScriptVu {
     template: Arc<Inner>,
     seat: Seat,
-    client: Client,
+    client: Arc<Client>,
     sources: Arc<Sources>,
     desk: Arc<Desk>,
     /// What `setup` returned.
@@ -55,7 +55,7 @@ impl ScriptVu {
         let desk = Arc::new(Desk::new(template.ticks.clone()));
         Self {
             template,
-            client,
+            client: Arc::new(client),
             sources,
             desk,
             data: Arc::default(),
@@ -76,6 +76,7 @@ impl ScriptVu {
         let state = State::new(
             self.seat.clone(),
             self.desk.clone(),
+            self.client.clone(),
             self.template.clone(),
             self.sources.clone(),
             self.instances,
@@ -139,6 +140,7 @@ impl ScriptVu {
             Err(error) => {
                 let state = live.store.data_mut();
                 state.end_responses();
+                state.end_requests();
                 let failure = describe(&error, state);
                 self.live = None;
                 Err(failure)
@@ -164,7 +166,7 @@ impl ScriptVu {
         if without_rows {
             return Ok(Next::NoRow);
         }
-        outcome?.map_err(ScriptError::new)?;
+        outcome?.map_err(|text| told(&text, self.seat.vu))?;
         Ok(Next::Continue)
     }
 
@@ -195,7 +197,7 @@ impl VirtualUser for ScriptVu {
         let returned = drive(call, &self.desk, &self.client, &self.seat.leave).await;
         match self.returned(returned)? {
             Ok(data) => Ok(data.into()),
-            Err(message) => Err(ScriptError::new(message)),
+            Err(text) => Err(told(&text, self.seat.vu)),
         }
     }
 
@@ -249,7 +251,7 @@ impl VirtualUser for ScriptVu {
         let stop = std::mem::take(&mut state.stop_vu);
         match outcome {
             Err(_) if without_rows => return Ok(Next::NoRow),
-            outcome => outcome.map_err(ScriptError::new)?,
+            outcome => outcome.map_err(|text| told(&text, self.seat.vu))?,
         }
         Ok(match (without_rows, stop) {
             (true, _) => Next::NoMoreRows,
@@ -262,14 +264,17 @@ impl VirtualUser for ScriptVu {
         let Some(live) = &mut self.live else {
             return Ok(());
         };
-        let Some(hooks) = &live.hooks else {
-            return Ok(());
-        };
-        live.store.set_epoch_deadline(1);
-        let call = hooks
-            .squall_script_lifecycle()
-            .call_on_stop(&mut live.store);
-        let returned = drive(call, &self.desk, &self.client, &self.seat.leave).await;
-        self.returned(returned)
+        if let Some(hooks) = &live.hooks {
+            live.store.set_epoch_deadline(1);
+            let call = hooks
+                .squall_script_lifecycle()
+                .call_on_stop(&mut live.store);
+            let returned = drive(call, &self.desk, &self.client, &self.seat.leave).await;
+            self.returned(returned)?;
+        }
+        if let Some(live) = &self.live {
+            live.store.data().end_requests();
+        }
+        Ok(())
     }
 }

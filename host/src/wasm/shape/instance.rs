@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::{self, Runtime};
-use wasmtime::component::{Component, Linker};
+use wasmtime::component::Linker;
 use wasmtime::{Config, Engine, Store};
 
 use super::bindings::{self, ShapePre};
@@ -85,7 +85,9 @@ impl WasmShape {
             .concurrency_support(false)
             .epoch_interruption(true);
         let engine = Engine::new(&config).map_err(refuse)?;
-        let compiled = Component::new(&engine, &component.bytes).map_err(refuse)?;
+        let compiled = entry
+            .compile(&engine, &component.name, &component.bytes)
+            .map_err(refuse)?;
         entry.seal();
         let mut linker = Linker::<Confined<()>>::new(&engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(refuse)?;
