@@ -12,12 +12,16 @@
 //! All share one channel, so their order stays. What finds its class full is
 //! dropped and counted, and [`EventKind::EventsDropped`] stands in the queue
 //! before the next event, which is where the gap is.
+//!
+//! A thread that measures much hands single measurements over many at a time
+//! (see [`gathered`](super::gathered)).
 
 use std::fmt;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
+use super::gathered;
 use crate::event::{Event, EventKind, Interests};
 
 /// How many single measurements wait for a recorder.
@@ -92,9 +96,33 @@ impl Feed {
         intervals
     }
 
-    /// Hands an event to every recorder that wants it. Never blocks.
+    /// Hands an event to every recorder that wants it. Never blocks. A single
+    /// measurement may be handed over some time later, if its thread gathers
+    /// them.
     pub fn publish(&self, event: Event) {
-        self.publish_to(event, |_| true);
+        let at_once = match class(&event.kind) {
+            Class::Measurement => gathered::hold(self, event),
+            Class::LifeCycle | Class::Aggregate => Some(event),
+        };
+        if let Some(event) = at_once {
+            self.publish_to(event, |_| true);
+        }
+    }
+
+    /// Hands single measurements to every recorder that wants them, each those
+    /// it wants. Never blocks.
+    pub(super) fn publish_measured(&self, events: Vec<Event>) {
+        let mut queues = self.0.queues.iter().filter(|q| q.is_in_use()).peekable();
+        while let Some(queue) = queues.next() {
+            if queues.peek().is_none() {
+                return queue.push_measured(events);
+            }
+            queue.push_measured(events.clone());
+        }
+    }
+
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// Hands an event to those that want it of the recorders with this stats
@@ -154,6 +182,8 @@ impl fmt::Debug for Feed {
 #[derive(Debug)]
 enum Message {
     Event(Event),
+    /// Single measurements of one thread.
+    Measured(Vec<Event>),
     /// Nothing comes after it.
     Finish,
 }
@@ -201,6 +231,10 @@ impl Queue {
         Interests(wanted).contains(Interests(interest.0 | Self::IN_USE))
     }
 
+    fn is_in_use(&self) -> bool {
+        self.interests.load(Ordering::Relaxed) & Self::IN_USE != 0
+    }
+
     fn push(&self, event: Event) {
         if let Some((count, limit)) = self.count(&event.kind)
             && count.fetch_add(1, Ordering::Relaxed) >= limit
@@ -208,23 +242,51 @@ impl Queue {
             count.fetch_sub(1, Ordering::Relaxed);
             return self.drop_one();
         }
+        self.tell_gap(&event);
+        self.send(Message::Event(event));
+    }
+
+    /// Takes what it wants of single measurements, as far as there is room: the
+    /// last ones are dropped.
+    fn push_measured(&self, mut events: Vec<Event>) {
+        events.retain(|event| self.accepts(event.kind.interest()));
+        let wanted = events.len();
+        let before = self.measurements.fetch_add(wanted, Ordering::Relaxed);
+        let taken = wanted.min(MEASUREMENTS.saturating_sub(before));
+        events.truncate(taken);
+        if let Some(first) = events.first() {
+            self.tell_gap(first);
+            self.send(Message::Measured(events));
+        }
+        if taken < wanted {
+            let without = wanted - taken;
+            self.measurements.fetch_sub(without, Ordering::Relaxed);
+            self.drop_some(without as u64);
+        }
+    }
+
+    /// Says before `event` that others were dropped, if they were.
+    fn tell_gap(&self, event: &Event) {
         if self.untold.load(Ordering::Relaxed) > 0 {
             let dropped = self.untold.swap(0, Ordering::Relaxed);
             if dropped > 0 {
-                self.send(gap_before(&event, dropped));
+                self.send(Message::Event(gap_before(event, dropped)));
             }
         }
-        self.send(event);
     }
 
     fn drop_one(&self) {
-        self.untold.fetch_add(1, Ordering::Relaxed);
-        self.dropped.fetch_add(1, Ordering::Relaxed);
+        self.drop_some(1);
     }
 
-    fn send(&self, event: Event) {
+    fn drop_some(&self, events: u64) {
+        self.untold.fetch_add(events, Ordering::Relaxed);
+        self.dropped.fetch_add(events, Ordering::Relaxed);
+    }
+
+    fn send(&self, message: Message) {
         // Without a receiver the recorder has ended, which its outcome tells.
-        let _ = self.sender.send(Message::Event(event));
+        let _ = self.sender.send(message);
     }
 
     /// Tells the recorder's thread to end once it has come this far.
@@ -275,11 +337,13 @@ pub(super) enum Next {
 }
 
 impl Inbox {
-    /// Waits for an event and appends it with those that are behind it, `limit`
-    /// at most. Nothing is appended if the queue ends before.
+    /// Waits for an event and appends it with those that are behind it, until
+    /// there are `limit`. What was handed over together stays together, and may
+    /// go beyond that. Nothing is appended if the queue ends before.
     pub(super) fn take(&self, batch: &mut Vec<Event>, limit: usize) -> Next {
         match self.receiver.recv() {
             Ok(Message::Event(event)) => self.took(batch, event),
+            Ok(Message::Measured(events)) => self.took_measured(batch, events),
             Ok(Message::Finish) | Err(mpsc::RecvError) => return Next::Finish,
         }
         self.take_more(batch, limit)
@@ -290,6 +354,7 @@ impl Inbox {
         while batch.len() < limit {
             match self.receiver.try_recv() {
                 Ok(Message::Event(event)) => self.took(batch, event),
+                Ok(Message::Measured(events)) => self.took_measured(batch, events),
                 Ok(Message::Finish) | Err(mpsc::TryRecvError::Disconnected) => return Next::Finish,
                 Err(mpsc::TryRecvError::Empty) => break,
             }
@@ -302,6 +367,12 @@ impl Inbox {
             count.fetch_sub(1, Ordering::Relaxed);
         }
         batch.push(event);
+    }
+
+    fn took_measured(&self, batch: &mut Vec<Event>, mut events: Vec<Event>) {
+        let count = &self.queue.measurements;
+        count.fetch_sub(events.len(), Ordering::Relaxed);
+        batch.append(&mut events);
     }
 }
 
@@ -363,14 +434,14 @@ pub(super) mod tests {
         event(EventKind::System(SystemUsage::default()))
     }
 
-    fn feed(interests: Interests) -> (Feed, Arc<Queue>, Inbox) {
+    pub(crate) fn feed(interests: Interests) -> (Feed, Arc<Queue>, Inbox) {
         let (queue, inbox) = Queue::new(INTERVAL);
         let feed = Feed::new(vec![queue.clone()]);
         feed.set_interests(&queue, Some(interests));
         (feed, queue, inbox)
     }
 
-    fn taken(inbox: &Inbox) -> Vec<Event> {
+    pub(crate) fn taken(inbox: &Inbox) -> Vec<Event> {
         let mut batch = Vec::new();
         inbox.take_more(&mut batch, usize::MAX);
         batch

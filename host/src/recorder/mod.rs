@@ -18,6 +18,7 @@ use crate::sink::Sink;
 
 mod entry;
 mod feed;
+pub mod gathered;
 pub mod recording;
 pub mod replay;
 pub mod review;

@@ -16,6 +16,7 @@ use tokio::time::sleep_until;
 use super::pulse::{Lag, Pulse};
 use crate::executor::{Company, Order, Played, Troupe};
 use crate::measure::ScriptError;
+use crate::recorder::{Feed, gathered};
 use crate::stats::{Names, Shard, Snapshot, shard};
 use crate::vu::Script;
 
@@ -73,6 +74,7 @@ pub(super) fn spawn<S: Script>(
     index: u32,
     companies: Companies<S>,
     names: Names,
+    feed: Feed,
     commands: UnboundedReceiver<Command>,
     report: impl Fn(Report) + Send + 'static,
 ) -> std::io::Result<JoinHandle<()>> {
@@ -84,16 +86,19 @@ pub(super) fn spawn<S: Script>(
             .build()
             .expect("a runtime needs an epoll instance and a pipe, which the pre-flight left room for");
         shard::install(Shard::new(names));
-        runtime.block_on(play_all(index, &companies, commands, report));
+        runtime.block_on(play_all(index, &companies, feed, commands, report));
     })
 }
 
 async fn play_all<S: Script>(
     index: u32,
     companies: &Companies<S>,
+    feed: Feed,
     mut commands: UnboundedReceiver<Command>,
     report: impl Fn(Report),
 ) {
+    // Ends before the last report is told, however this ends.
+    let gathering = gathered::begin(feed);
     let mut troupes = Vec::new();
     for (scenario, company) in companies.iter().enumerate() {
         if !company.concerns(index) {
@@ -153,7 +158,10 @@ async fn play_all<S: Script>(
                 Some(Command::Start { .. }) => {}
             },
             Some(()) = all_stopped.recv() => report(Report::Stopped),
-            () = sleep_until(pulse.due().into()) => pulse.beat(Instant::now()),
+            () = sleep_until(pulse.due().into()) => {
+                pulse.beat(Instant::now());
+                gathered::hand_over();
+            }
             played = playing.join_next() => match played {
                 Some(Ok(Played { started, never_started })) => {
                     all_played.started += started;
@@ -167,6 +175,7 @@ async fn play_all<S: Script>(
             },
         }
     }
+    drop(gathering);
     report(Report::Finished {
         rest: shard::with(Shard::take),
         lag: pulse.take(Instant::now()),

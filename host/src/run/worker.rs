@@ -195,7 +195,8 @@ impl<S: Script> Worker<S> {
             };
             let report = move |report| reports.send(report);
             let (companies, names) = (companies.clone(), self.names.clone());
-            let thread = engine::spawn(thread, companies, names, theirs, report)?;
+            let feed = self.context.feed.clone();
+            let thread = engine::spawn(thread, companies, names, feed, theirs, report)?;
             self.crew.push(Hand {
                 commands,
                 thread: Some(thread),

@@ -83,6 +83,8 @@ macro_rules! names {
             #[cfg(test)]
             pub const ALL: &[Name] = &[$(Name::$case,)*];
 
+            const COUNT: usize = [$(Name::$case,)*].len();
+
             pub fn text(self) -> &'static str {
                 match self {
                     $(Name::$case => concat!("loadtest.", $name),)*
@@ -129,8 +131,11 @@ names! {
 pub struct Envelope {
     profile: Profile,
     node: String,
-    /// What stands between the time and the name, for each level.
-    heads: [String; Level::ALL.len()],
+    /// What stands before the time.
+    start: String,
+    /// What stands between the time and the message, or in the profile `ecs` the
+    /// number, for each name and level, once it was used.
+    heads: [[Option<String>; Level::ALL.len()]; Name::COUNT],
     /// What is the same in all lines, for each of the limits on strings.
     fixed: [Fixed; STRING_LIMITS.len()],
     /// The number of the last entry.
@@ -142,9 +147,10 @@ pub struct Envelope {
 /// What is the same in all lines of a run.
 #[derive(Debug)]
 struct Fixed {
+    /// From the end of the message to the node.
     run: String,
-    /// The node on which this recorder runs.
-    node: String,
+    /// The same, with the node on which this recorder runs, to the number.
+    here: String,
     truncated: bool,
 }
 
@@ -153,7 +159,8 @@ impl Envelope {
         Self {
             profile,
             node: run.node.clone(),
-            heads: Level::ALL.map(|level| head(level, profile)),
+            start: format!("{{\"{}\":\"", key("time", profile)),
+            heads: [const { [const { None }; Level::ALL.len()] }; Name::COUNT],
             fixed: STRING_LIMITS.map(|limit| Fixed::new(run, profile, limit)),
             seq: 0,
             line: Line::default(),
@@ -184,37 +191,31 @@ impl Envelope {
     fn write(&mut self, limits: usize, time_ms: f64, other: Option<&str>, entry: &Entry<'_>) {
         let (profile, seq) = (self.profile, self.seq);
         let fixed = &self.fixed[limits];
+        let head = self.heads[entry.name as usize][entry.level as usize]
+            .get_or_insert_with(|| head(entry.level, entry.name, profile));
         let line = &mut self.line;
         line.clear(STRING_LIMITS[limits]);
-        line.raw("{\"");
-        line.raw(key("time", profile));
-        line.raw("\":");
-        line.time(time_ms);
-        line.raw(&self.heads[entry.level as usize]);
-        line.raw(entry.name.text());
+        line.short(&self.start);
+        line.unquoted_time(time_ms);
+        line.raw(head);
         if profile == Profile::Ecs {
-            line.raw("\",\"dataset\":\"squall.telemetry\",\"severity\":");
-            line.count(entry.level.severity_number());
-            line.raw(",\"sequence\":");
             line.count(seq);
-            line.raw("},\"message\":");
-        } else {
-            line.raw("\",\"message\":");
+            line.raw("},\"message\":\"");
         }
-        line.string(|text| {
+        line.unquoted(|text| {
             // A string takes all that it is given.
             let _ = (entry.message)(text);
         });
-        line.raw(&fixed.run);
         match other {
-            None => line.raw(&fixed.node),
+            None => line.raw(&fixed.here),
             Some(node) => {
+                line.raw(&fixed.run);
                 line.raw(",\"node\":");
                 line.object(|members| another_node(members, node));
+                line.raw(before_number(profile));
             }
         }
         if profile != Profile::Ecs {
-            line.raw(",\"seq\":");
             line.count(seq);
         }
         let mut members = line.members();
@@ -238,19 +239,35 @@ fn key(native: &'static str, profile: Profile) -> &'static str {
     }
 }
 
-/// What stands between an entry's time and its name.
-fn head(level: Level, profile: Profile) -> String {
-    let (key, name) = (key("level", profile), level.name(profile));
-    let severity = level.severity_number();
+/// What stands between an entry's time and its message, or its number where that
+/// comes first.
+fn head(level: Level, name: Name, profile: Profile) -> String {
+    let (key, level_name) = (key("level", profile), level.name(profile));
+    let (severity, name) = (level.severity_number(), name.text());
     match profile {
-        Profile::Ecs => format!(",\"{key}\":\"{name}\",\"event\":{{\"action\":\""),
-        _ => format!(",\"{key}\":\"{name}\",\"severity_number\":{severity},\"event_name\":\""),
+        Profile::Ecs => format!(
+            "\",\"{key}\":\"{level_name}\",\"event\":{{\"action\":\"{name}\",\
+             \"dataset\":\"squall.telemetry\",\"severity\":{severity},\"sequence\":"
+        ),
+        _ => format!(
+            "\",\"{key}\":\"{level_name}\",\"severity_number\":{severity},\
+             \"event_name\":\"{name}\",\"message\":\""
+        ),
+    }
+}
+
+/// What stands between a line's node and its number, if that comes last.
+fn before_number(profile: Profile) -> &'static str {
+    match profile {
+        Profile::Ecs => "",
+        _ => ",\"seq\":",
     }
 }
 
 impl Fixed {
     fn new(run: &RunInfo, profile: Profile, limit: usize) -> Self {
         let mut line = Line::new(limit);
+        line.raw("\"");
         let mut members = line.members();
         if profile == Profile::Ecs {
             members.text("ecs.version", ECS_VERSION);
@@ -300,10 +317,10 @@ impl Fixed {
             }
             members.count("pid", run.process_id.into());
         });
-        let (run, node) = line.text().split_at(run_ends);
+        line.raw(before_number(profile));
         Self {
-            run: run.to_owned(),
-            node: node.to_owned(),
+            run: line.text()[..run_ends].to_owned(),
+            here: line.text().to_owned(),
             truncated: line.truncated(),
         }
     }

@@ -5,6 +5,7 @@
 //! entry into the same wrapping, and [`line`] writes it. What is promised of the
 //! lines stands in `README.md`, what is in them in `schema/`.
 
+mod digits;
 mod envelope;
 mod lifecycle;
 mod line;

@@ -7,10 +7,9 @@
 
 use std::fmt;
 
+use crate::digits;
 use crate::time::Clock;
 
-/// As many bytes as a count may take.
-const LONGEST_COUNT: &str = "18446744073709551615";
 /// Stands at the end of a text that was cut.
 const ELLIPSIS: char = '…';
 
@@ -56,18 +55,13 @@ impl Line {
         self.text.push_str(json);
     }
 
+    /// The same of what is short, and not known when this is compiled.
+    pub fn short(&mut self, json: &str) {
+        append(&mut self.text, json);
+    }
+
     pub fn count(&mut self, value: u64) {
-        if value >= 10_000 {
-            return self.text.push_str(itoa::Buffer::new().format(value));
-        }
-        // Most are small, and a copy of a few bytes is dearer than the digits.
-        let value = value as u16;
-        for divisor in [1_000, 100, 10] {
-            if value >= divisor {
-                self.text.push(digit(value / divisor));
-            }
-        }
-        self.text.push(digit(value));
+        digits::count(value, &mut self.text);
     }
 
     /// A string.
@@ -80,9 +74,27 @@ impl Line {
         self.string(|text| text.known(value));
     }
 
+    /// A string whose quotation marks are written by others.
+    #[inline(always)]
+    pub fn inside(&mut self, value: Known<'_>) {
+        if value.is_plain && value.text.len() + ELLIPSIS.len_utf8() <= self.limit {
+            append(&mut self.text, value.text);
+        } else {
+            self.unquoted(|text| text.known(value));
+        }
+    }
+
     /// A string that `write` writes.
     pub fn string(&mut self, write: impl FnOnce(&mut Text<'_>)) {
         self.text.push('"');
+        self.unquoted(write);
+        self.text.push('"');
+    }
+
+    /// A string that `write` writes, and whose quotation marks are written by
+    /// others.
+    #[inline(always)]
+    pub fn unquoted(&mut self, write: impl FnOnce(&mut Text<'_>)) {
         let start = self.text.len();
         let mut text = Text {
             start,
@@ -91,11 +103,14 @@ impl Line {
             line: self,
         };
         write(&mut text);
-        self.text.push('"');
     }
 
     /// A URL without what may be secret: user, password, query and fragment.
-    pub fn url(&mut self, url: &str) {
+    pub fn url(&mut self, url: Known<'_>) {
+        if url.is_public {
+            return self.known(url);
+        }
+        let url = url.text;
         let index = |of: &str, wanted: fn(u8) -> bool| of.bytes().position(wanted);
         let end = index(url, |byte| byte == b'?' || byte == b'#').unwrap_or(url.len());
         let (shown, hidden) = url.split_at(end);
@@ -110,9 +125,6 @@ impl Line {
         let host = index(rest, |byte| byte == b'/').unwrap_or(rest.len());
         let secret = rest[..host].bytes().rposition(|byte| byte == b'@');
         self.string(|text| {
-            if secret.is_none() && hidden.is_empty() {
-                return text.push(url);
-            }
             text.push(scheme);
             match secret {
                 Some(at) => {
@@ -130,8 +142,13 @@ impl Line {
     /// A point in time, given in milliseconds since 1970.
     pub fn time(&mut self, unix_ms: f64) {
         self.text.push('"');
-        self.clock.write(unix_ms, &mut self.text);
+        self.unquoted_time(unix_ms);
         self.text.push('"');
+    }
+
+    /// The same without its quotation marks.
+    pub fn unquoted_time(&mut self, unix_ms: f64) {
+        self.clock.write(unix_ms, &mut self.text);
     }
 
     /// An object whose members `write` writes.
@@ -158,15 +175,7 @@ impl Line {
             self.text.push('-');
         }
         self.count(thousandths / WHOLE);
-        let fraction = (thousandths % WHOLE) as u16;
-        self.text.push('.');
-        self.text.push(digit(fraction / 100));
-        if !fraction.is_multiple_of(100) {
-            self.text.push(digit(fraction / 10));
-        }
-        if !fraction.is_multiple_of(10) {
-            self.text.push(digit(fraction));
-        }
+        digits::fraction((thousandths % WHOLE) as usize, &mut self.text);
     }
 
     /// A number that measures, with all its digits. Must be finite.
@@ -174,12 +183,6 @@ impl Line {
         let text = serde_json::to_string(&value).expect("a number is JSON");
         self.text.push_str(&text);
     }
-}
-
-/// The last digit of a number.
-#[inline(always)]
-fn digit(value: u16) -> char {
-    char::from(b'0' + (value % 10) as u8)
 }
 
 /// A number that is not negative, to the nearest whole one: as `f64::round`,
@@ -197,18 +200,10 @@ fn rounded(value: f64) -> f64 {
 /// Whether a text stands for itself in a string of JSON: it has no quotation
 /// mark, no backslash and nothing that is to be escaped.
 fn is_plain(text: &str) -> bool {
-    const ONES: u64 = u64::from_le_bytes([1; 8]);
-    const HIGHEST: u64 = ONES << 7;
-    let all = |byte: u8| ONES * u64::from(byte);
     let (words, rest) = text.as_bytes().as_chunks();
-    // Eight bytes at a time: subtracting sets the highest bit of a byte that is
-    // less, and those that had it set before are none of these.
     let is_plain_word = |word: &[u8; 8]| {
         let word = u64::from_le_bytes(*word);
-        let control = word.wrapping_sub(all(b' '));
-        let quote = (word ^ all(b'"')).wrapping_sub(ONES);
-        let backslash = (word ^ all(b'\\')).wrapping_sub(ONES);
-        (control | quote | backslash) & !word & HIGHEST == 0
+        less(word, b' ') | has(word, b'"') | has(word, b'\\') == 0
     };
     words.iter().all(is_plain_word)
         && rest
@@ -216,19 +211,81 @@ fn is_plain(text: &str) -> bool {
             .all(|byte| *byte >= b' ' && *byte != b'"' && *byte != b'\\')
 }
 
-/// A text of which is known whether it stands for itself in a string of JSON.
+/// Whether a URL has nothing that may be secret.
+fn is_public(url: &str) -> bool {
+    let (words, rest) = url.as_bytes().as_chunks();
+    let is_public_word = |word: &[u8; 8]| {
+        let word = u64::from_le_bytes(*word);
+        has(word, b'?') | has(word, b'#') | has(word, b'@') == 0
+    };
+    words.iter().all(is_public_word) && !rest.iter().any(|byte| b"?#@".contains(byte))
+}
+
+const ONES: u64 = u64::from_le_bytes([1; 8]);
+
+/// Not 0 if one of eight bytes is less than this one, which is not above 128.
+/// Subtracting sets the highest bit of a byte that is less, and those that had
+/// it set before are none of these.
+#[inline(always)]
+fn less(word: u64, than: u8) -> u64 {
+    word.wrapping_sub(ONES * u64::from(than)) & !word & (ONES << 7)
+}
+
+/// Not 0 if one of eight bytes is this one.
+#[inline(always)]
+fn has(word: u64, byte: u8) -> u64 {
+    less(word ^ (ONES * u64::from(byte)), 1)
+}
+
+/// Appends a text. A copy of a length that is not known when this is compiled is
+/// a call into the host, which is dearer than a few steps for a short one.
+fn append(to: &mut String, text: &str) {
+    const LONG: usize = 64;
+    let mut rest = text;
+    if rest.len() < LONG {
+        while let Some((step, after)) = rest.split_at_checked(16) {
+            to.push_str(step);
+            rest = after;
+        }
+        if let Some((step, after)) = rest.split_at_checked(8) {
+            to.push_str(step);
+            rest = after;
+        }
+        if let Some((step, after)) = rest.split_at_checked(4) {
+            to.push_str(step);
+            rest = after;
+        }
+        if let Some((step, after)) = rest.split_at_checked(2) {
+            to.push_str(step);
+            rest = after;
+        }
+        if let Some((step, after)) = rest.split_at_checked(1) {
+            to.push_str(step);
+            rest = after;
+        }
+    }
+    if !rest.is_empty() {
+        to.push_str(rest);
+    }
+}
+
+/// A text of which is known how it stands in a string of JSON.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Known<'a> {
     text: &'a str,
+    /// Whether it stands for itself.
     is_plain: bool,
+    /// Whether, if it is a URL, it has nothing that may be secret.
+    is_public: bool,
 }
 
 impl<'a> Known<'a> {
-    /// One that does.
+    /// One that stands for itself.
     pub const fn plain(text: &'a str) -> Self {
         Self {
             text,
             is_plain: true,
+            is_public: false,
         }
     }
 
@@ -237,10 +294,11 @@ impl<'a> Known<'a> {
     }
 }
 
-impl<'a> From<&'a String> for Known<'a> {
-    fn from(text: &'a String) -> Self {
+impl<'a> From<&'a str> for Known<'a> {
+    fn from(text: &'a str) -> Self {
         Self {
             is_plain: is_plain(text),
+            is_public: is_public(text),
             text,
         }
     }
@@ -258,8 +316,8 @@ pub struct Text<'a> {
 
 impl Text<'_> {
     pub fn push(&mut self, text: &str) {
-        if self.fits(text) && is_plain(text) {
-            self.line.text.push_str(text);
+        if self.fits(text.len()) && is_plain(text) {
+            append(&mut self.line.text, text);
             self.safe = self.line.text.len();
         } else {
             self.push_carefully(text);
@@ -267,17 +325,18 @@ impl Text<'_> {
     }
 
     pub fn known(&mut self, known: Known<'_>) {
-        if known.is_plain {
-            self.plain(known.text);
+        if known.is_plain && self.fits(known.text.len()) {
+            append(&mut self.line.text, known.text);
+            self.safe = self.line.text.len();
         } else {
             self.push_carefully(known.text);
         }
     }
 
-    /// As `push`, of what is known to stand for itself.
+    /// As `push`, of what is known to stand for itself when this is compiled.
     #[inline(always)]
     pub fn plain(&mut self, text: &str) {
-        if self.fits(text) {
+        if self.fits(text.len()) {
             self.line.text.push_str(text);
             self.safe = self.line.text.len();
         } else {
@@ -285,11 +344,11 @@ impl Text<'_> {
         }
     }
 
-    /// Whether a text that stands for itself can be written, with room for an
-    /// ellipsis behind it.
+    /// Whether so many bytes that stand for themselves can be written, with room
+    /// for an ellipsis behind them.
     #[inline(always)]
-    fn fits(&self, text: &str) -> bool {
-        let end = self.line.text.len() + text.len() + ELLIPSIS.len_utf8();
+    fn fits(&self, bytes: usize) -> bool {
+        let end = self.line.text.len() + bytes + ELLIPSIS.len_utf8();
         !self.full && end <= self.start + self.line.limit
     }
 
@@ -318,11 +377,13 @@ impl Text<'_> {
     }
 
     pub fn count(&mut self, value: u64) {
-        if self.fits(LONGEST_COUNT) {
+        if self.fits(digits::LONGEST) {
             self.line.count(value);
             self.safe = self.line.text.len();
         } else {
-            self.push_carefully(itoa::Buffer::new().format(value));
+            let mut text = String::new();
+            digits::count(value, &mut text);
+            self.push_carefully(&text);
         }
     }
 
@@ -334,12 +395,11 @@ impl Text<'_> {
                 _ => 0,
             };
             self.count(tenths / 10);
-            self.plain(".");
-            self.count(tenths % 10);
+            let tenths = (tenths % 10) as usize;
+            self.plain(&".0 ms.1 ms.2 ms.3 ms.4 ms.5 ms.6 ms.7 ms.8 ms.9 ms"[5 * tenths..][..5]);
         } else {
-            self.plain("?");
+            self.plain("? ms");
         }
-        self.plain(" ms");
     }
 
     /// A number as a person reads it.
@@ -679,7 +739,7 @@ mod tests {
             ("/only/a/path?x", "/only/a/path?REDACTED"),
         ] {
             let mut line = Line::new(100);
-            line.url(url);
+            line.url(url.into());
             assert_eq!(line.text(), format!("\"{expected}\""));
         }
     }

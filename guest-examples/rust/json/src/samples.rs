@@ -22,7 +22,11 @@ pub struct Tables<'a> {
 impl<'a> Tables<'a> {
     pub fn of(measurements: &'a Measurements) -> Self {
         Self {
-            texts: measurements.texts.iter().map(|text| text.into()).collect(),
+            texts: measurements
+                .texts
+                .iter()
+                .map(|text| text.as_str().into())
+                .collect(),
             tag_sets: &measurements.tag_sets,
         }
     }
@@ -42,7 +46,7 @@ impl<'a> Tables<'a> {
 
 pub fn request(to: &mut Entries<'_>, of: &Tables<'_>, request: &Request) {
     let (method, name) = (of.text(request.method), of.text(request.name));
-    let (url, scenario) = (of.text(request.url).text(), of.text(request.scenario));
+    let (url, scenario) = (of.text(request.url), of.text(request.scenario));
     let failure = of.known(request.failure);
     to.add(
         level(failure.is_some()),
@@ -63,22 +67,26 @@ pub fn request(to: &mut Entries<'_>, of: &Tables<'_>, request: &Request) {
         },
         |members| {
             let line = members.line();
-            line.raw(r#","http":{"request":{"method":"#);
-            line.known(method);
+            line.raw(r#","http":{"request":{"method":""#);
+            line.inside(method);
             if request.status > 0 {
-                line.raw(r#"},"response":{"status_code":"#);
+                line.raw(r#""},"response":{"status_code":"#);
                 line.count(request.status.into());
+                line.raw(r#"},"route":""#);
+            } else {
+                line.raw(r#""},"route":""#);
             }
-            line.raw(r#"},"route":"#);
-            line.known(name);
-            if !url.is_empty() {
-                line.raw(r#"},"url":{"full":"#);
+            line.inside(name);
+            if !url.text().is_empty() {
+                line.raw(r#""},"url":{"full":"#);
                 line.url(url);
+                guest(line, "}", scenario, request.vu, request.iteration);
+            } else {
+                guest(line, "\"}", scenario, request.vu, request.iteration);
             }
-            line.raw("}");
-            guest(line, scenario, request.vu, request.iteration);
-            line.raw(r#","request":{"started":"#);
-            line.time(request.started_at_ms);
+            line.raw(r#"},"request":{"started":""#);
+            line.unquoted_time(request.started_at_ms);
+            line.raw("\"");
             measure(line, r#","duration_ms":"#, Some(request.duration_ms));
             measure(line, r#","first_byte_ms":"#, request.first_byte_ms);
             let phases = &request.phases;
@@ -113,9 +121,10 @@ pub fn transaction(to: &mut Entries<'_>, of: &Tables<'_>, transaction: &Transact
         },
         |members| {
             let line = members.line();
-            guest(line, scenario, transaction.vu, transaction.iteration);
-            line.raw(r#","transaction":{"name":"#);
-            line.known(name);
+            guest(line, "", scenario, transaction.vu, transaction.iteration);
+            line.raw(r#"},"transaction":{"name":""#);
+            line.inside(name);
+            line.raw("\"");
             measure(line, r#","duration_ms":"#, Some(transaction.duration_ms));
             line.raw(",");
             failed(line, failure);
@@ -148,8 +157,8 @@ pub fn iteration(to: &mut Entries<'_>, of: &Tables<'_>, iteration: &Iteration) {
         },
         |members| {
             let line = members.line();
-            guest(line, scenario, *vu, *number);
-            line.raw(r#","iteration":{"#);
+            guest(line, "", scenario, *vu, *number);
+            line.raw(r#"},"iteration":{"#);
             if iteration.duration_ms.is_finite() {
                 measure(line, r#""duration_ms":"#, Some(iteration.duration_ms));
                 line.raw(",");
@@ -172,12 +181,12 @@ pub fn check(to: &mut Entries<'_>, of: &Tables<'_>, check: &Check) {
         },
         |members| {
             let line = members.line();
-            guest(line, scenario, check.vu, check.iteration);
-            line.raw(r#","check":{"name":"#);
-            line.known(name);
+            guest(line, "", scenario, check.vu, check.iteration);
+            line.raw(r#"},"check":{"name":""#);
+            line.inside(name);
             match check.passed {
-                true => line.raw(r#","passed":true}"#),
-                false => line.raw(r#","passed":false}"#),
+                true => line.raw(r#"","passed":true}"#),
+                false => line.raw(r#"","passed":false}"#),
             }
             tags(members, of.tags(check.tags));
         },
@@ -226,15 +235,17 @@ fn level(failed: bool) -> Level {
     if failed { Level::Warn } else { Level::Info }
 }
 
-/// Which VU of which scenario made the measurement, and in which iteration.
-fn guest(line: &mut Line, scenario: Known<'_>, vu: u32, iteration: u32) {
-    line.raw(r#","guest":{"scenario":"#);
-    line.known(scenario);
-    line.raw(r#","vu":"#);
+/// Which VU of which scenario made the measurement, and in which iteration, behind
+/// what comes `before`. The object's end is left to what comes behind it.
+#[inline(always)]
+fn guest(line: &mut Line, before: &str, scenario: Known<'_>, vu: u32, iteration: u32) {
+    line.raw(before);
+    line.raw(r#","guest":{"scenario":""#);
+    line.inside(scenario);
+    line.raw(r#"","vu":"#);
     line.count(vu.into());
     line.raw(r#","iteration":"#);
     line.count(iteration.into());
-    line.raw("}");
 }
 
 /// A number that measures, if it is known and finite, behind its key.

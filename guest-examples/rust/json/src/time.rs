@@ -1,5 +1,7 @@
 //! Points in time, as text.
 
+use crate::digits::{three, two};
+
 /// Writes points in time as RFC 3339, in UTC and with nanoseconds: always 30
 /// characters.
 ///
@@ -31,23 +33,38 @@ impl Clock {
 
         if self.text.is_empty() || self.second != seconds {
             self.second = seconds;
-            self.text = whole_second(seconds);
+            self.text.clear();
+            whole_second(seconds, &mut self.text);
         }
-        to.push_str(&self.text);
-        // Ten characters, without a copy of so few bytes, which is a call.
-        let mut divisor = 100_000_000;
-        while divisor > 0 {
-            to.push(char::from(b'0' + (nanos / divisor % 10) as u8));
-            divisor /= 10;
-        }
+        // Of a length that is known here, so that it is no call into the host.
+        to.push_str(&self.text[..WHOLE_SECOND]);
+        let nanos = nanos as usize;
+        three(nanos / 1_000_000, to);
+        three(nanos / 1_000 % 1_000, to);
+        three(nanos % 1_000, to);
         to.push('Z');
     }
 }
 
-fn whole_second(seconds: u64) -> String {
+/// The length of a second and the point behind it.
+const WHOLE_SECOND: usize = "1970-01-01T00:00:00.".len();
+
+fn whole_second(seconds: u64, to: &mut String) {
     let (year, month, day) = civil(seconds / 86_400);
-    let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.")
+    let second = (seconds % 86_400) as usize;
+    two(year as usize / 100, to);
+    two(year as usize % 100, to);
+    for (before, part) in [
+        ('-', month as usize),
+        ('-', day as usize),
+        ('T', second / 3_600),
+        (':', second / 60 % 60),
+        (':', second % 60),
+    ] {
+        to.push(before);
+        two(part, to);
+    }
+    to.push('.');
 }
 
 /// Turns days since 1970-01-01 into year, month and day.

@@ -1,0 +1,179 @@
+//! Single measurements on their way from a thread that makes thousands of them a
+//! second: held until there are some, and handed to the [`Feed`] together. One
+//! by one, each would take the queue and its counters, to which both sides
+//! write, from the recorder's core to this one and back.
+//!
+//! A thread that wants to [`begin`]s, and calls [`hand_over`] now and then, so
+//! that none waits long when no others come. Everywhere else they are handed
+//! over at once.
+
+use std::cell::RefCell;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use super::Feed;
+use crate::event::Event;
+
+/// How many are handed over together.
+const TOGETHER: usize = 64;
+
+/// How long the first of them waits for others, as long as others come.
+const LONGEST: Duration = Duration::from_millis(10);
+
+thread_local! {
+    static HELD: RefCell<Option<Held>> = const { RefCell::new(None) };
+}
+
+struct Held {
+    feed: Feed,
+    events: Vec<Event>,
+}
+
+impl Held {
+    fn hand_over(&mut self) {
+        if !self.events.is_empty() {
+            let next = Vec::with_capacity(TOGETHER);
+            let events = std::mem::replace(&mut self.events, next);
+            self.feed.publish_measured(events);
+        }
+    }
+
+    fn is_due(&self) -> bool {
+        let waited = |(first, last): (&Event, &Event)| last.elapsed.saturating_sub(first.elapsed);
+        self.events.len() >= TOGETHER
+            || self.events.first().zip(self.events.last()).map(waited) >= Some(LONGEST)
+    }
+}
+
+/// Gathers the single measurements of this thread for `feed`, until what is
+/// returned is dropped, which hands over the last ones.
+pub fn begin(feed: Feed) -> Gathering {
+    let events = Vec::with_capacity(TOGETHER);
+    HELD.set(Some(Held { feed, events }));
+    Gathering(PhantomData)
+}
+
+/// Hands over what this thread has gathered.
+pub fn hand_over() {
+    HELD.with_borrow_mut(|held| {
+        if let Some(held) = held {
+            held.hand_over();
+        }
+    });
+}
+
+/// Keeps a measurement that is for `feed`, to hand it over later. Gives it back
+/// if this thread gathers none.
+pub(super) fn hold(feed: &Feed, event: Event) -> Option<Event> {
+    HELD.with_borrow_mut(|held| {
+        let Some(held) = held.as_mut().filter(|held| held.feed.is(feed)) else {
+            return Some(event);
+        };
+        held.events.push(event);
+        if held.is_due() {
+            held.hand_over();
+        }
+        None
+    })
+}
+
+/// A thread that gathers. Belongs to that thread.
+#[must_use = "it ends the gathering when it is dropped"]
+#[derive(Debug)]
+pub struct Gathering(PhantomData<*const ()>);
+
+impl Drop for Gathering {
+    fn drop(&mut self) {
+        hand_over();
+        HELD.set(None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::feed::MEASUREMENTS;
+    use super::super::feed::tests::{check, event, feed, system, taken};
+    use super::*;
+    use crate::event::{EventKind, Interests};
+
+    fn vus(events: &[Event]) -> Vec<u32> {
+        let vu = |event: &Event| match &event.kind {
+            EventKind::Check(check) => Some(check.origin.vu),
+            _ => None,
+        };
+        events.iter().filter_map(vu).collect()
+    }
+
+    #[test]
+    fn they_come_together_and_in_order() {
+        let (feed, queue, inbox) = feed(Interests::CHECKS);
+        let gathering = begin(feed.clone());
+        let count = TOGETHER as u32 + 3;
+        (0..count).for_each(|number| feed.publish(check(number)));
+        assert_eq!(queue.waiting(), TOGETHER as u64);
+        hand_over();
+        assert_eq!(queue.waiting(), u64::from(count));
+        feed.publish(check(count));
+        drop(gathering);
+        // Nobody gathers any more.
+        feed.publish(check(count + 1));
+        assert_eq!(vus(&taken(&inbox)), (0..count + 2).collect::<Vec<_>>());
+        assert_eq!(queue.waiting(), 0);
+    }
+
+    #[test]
+    fn none_waits_long_for_others() {
+        let (feed, queue, _inbox) = feed(Interests::CHECKS);
+        let _gathering = begin(feed.clone());
+        feed.publish(check(1));
+        feed.publish(check(2));
+        assert_eq!(queue.waiting(), 0);
+        feed.publish(Event {
+            elapsed: LONGEST,
+            ..check(3)
+        });
+        assert_eq!(queue.waiting(), 3);
+    }
+
+    #[test]
+    fn nothing_else_waits_and_other_feeds_do_not() {
+        let (own, queue, _inbox) = feed(Interests::CHECKS.with(Interests::SYSTEM));
+        let (other, others, _others_inbox) = feed(Interests::CHECKS);
+        let _gathering = begin(own.clone());
+        own.publish(event(EventKind::RunStarted));
+        own.publish(system());
+        other.publish(check(1));
+        assert_eq!((queue.waiting(), others.waiting()), (1, 1));
+    }
+
+    #[test]
+    fn what_finds_no_room_is_counted_and_told_where_it_is_missing() {
+        let (feed, queue, inbox) = feed(Interests::CHECKS);
+        let gathering = begin(feed.clone());
+        let count = MEASUREMENTS as u32 + 10;
+        (0..count).for_each(|number| feed.publish(check(number)));
+        hand_over();
+        assert_eq!(queue.dropped(), 10);
+        let batch = taken(&inbox);
+        assert_eq!(vus(&batch), (0..MEASUREMENTS as u32).collect::<Vec<_>>());
+        feed.publish(check(count));
+        drop(gathering);
+        let batch = taken(&inbox);
+        assert!(matches!(batch[0].kind, EventKind::EventsDropped(10)));
+        assert_eq!((vus(&batch), queue.waiting()), (vec![count], 0));
+    }
+
+    #[test]
+    fn each_recorder_gets_what_it_wants_of_them() {
+        let (only_system, system_inbox) = super::super::feed::Queue::new(LONGEST);
+        let (checks, checks_inbox) = super::super::feed::Queue::new(LONGEST);
+        let feed = Feed::new(vec![only_system.clone(), checks.clone()]);
+        feed.set_interests(&only_system, Some(Interests::SYSTEM));
+        feed.set_interests(&checks, Some(Interests::CHECKS));
+        let gathering = begin(feed.clone());
+        feed.publish(check(1));
+        drop(gathering);
+        assert!(taken(&system_inbox).is_empty());
+        assert_eq!(vus(&taken(&checks_inbox)), [1]);
+    }
+}
