@@ -12,7 +12,9 @@ use super::args::{LocustStubArgs, WorkerArgs};
 use super::cluster::listen;
 use super::console::Console;
 use super::logging;
-use super::run::{Outlets, conclude, outlets, said, surroundings, with_script_options};
+use super::run::{
+    Outlets, compile_cache, conclude, outlets, said, surroundings, with_script_options,
+};
 use crate::assemble::assemble_worker;
 use crate::cluster::artefact::Store;
 use crate::cluster::locust::stub::Stub;
@@ -45,7 +47,7 @@ pub(super) fn worker(args: WorkerArgs, console: &Console) -> Result<ExitCode, Er
     let has_plan = script.is_some() || user.get(Key::Config).is_some();
     let (resolved, plan) = match has_plan {
         true => {
-            let resolved = given(script, user, &around)?;
+            let resolved = given(script, user, &around, console)?;
             let plan = given_by_a_master(resolved.plan.clone()).map_err(Error::Config)?;
             (resolved, Some(plan))
         }
@@ -90,27 +92,24 @@ pub(super) fn worker(args: WorkerArgs, console: &Console) -> Result<ExitCode, Er
             }
         }),
     };
-    let cache_dir = settings.cache_dir.clone();
-    let check = move |plan: &Plan| {
-        let data = Arc::new(open(plan)?);
-        assemble_worker(
-            plan,
-            Share::WHOLE,
-            &[],
-            Vec::new(),
-            &data,
-            cache_dir.clone(),
-        )
-        .map(|_| ())
+    let cache = |console: &Console, settings: &Settings| {
+        compile_cache(settings.cache_dir.clone(), settings.quiet, console)
+    };
+    let check = {
+        let cache = cache(console, &settings);
+        move |plan: &Plan| {
+            let data = Arc::new(open(plan)?);
+            assemble_worker(plan, Share::WHOLE, &[], Vec::new(), &data, &cache).map(|_| ())
+        }
     };
     let make = {
         let (console, settings) = (console.clone(), settings.clone());
+        let cache = cache(&console, &settings);
         move |plan: &Plan| {
             let data = Arc::new(open(plan)?);
             let Outlets { sinks, event_log } = outlets(&settings, &own, &console)?;
-            let cache_dir = settings.cache_dir.clone();
             let (scripts, mut recorders) =
-                assemble_worker(plan, Share::WHOLE, &own.recorders, sinks, &data, cache_dir)?;
+                assemble_worker(plan, Share::WHOLE, &own.recorders, sinks, &data, &cache)?;
             recorders.extend(event_log);
             Ok(Made {
                 scripts,
@@ -132,7 +131,12 @@ fn open(plan: &Plan) -> Result<Sources, Error> {
 }
 
 /// What was said of the scenarios, whose load a master gives.
-fn given(script: Option<PathBuf>, user: Options, around: &Surroundings) -> Result<Resolved, Error> {
+fn given(
+    script: Option<PathBuf>,
+    user: Options,
+    around: &Surroundings,
+    console: &Console,
+) -> Result<Resolved, Error> {
     let mut said = said(script, user)?;
     let recorders = [&said.user, &said.file.options];
     if recorders.iter().all(|it| it.get(Key::Recorder).is_none()) {
@@ -148,7 +152,7 @@ fn given(script: Option<PathBuf>, user: Options, around: &Surroundings) -> Resul
         }
     }
     let most = most_vus(&said);
-    let mut resolved = with_script_options(said, around)?;
+    let mut resolved = with_script_options(said, around, console)?;
     for (scenario, is_said) in resolved.plan.scenarios.iter_mut().zip(most) {
         if !is_said {
             scenario.max_vus = NonZeroU32::MAX;
@@ -280,7 +284,7 @@ pub(super) fn stub(args: LocustStubArgs, console: &Console) -> Result<ExitCode, 
             false => file.scenarios.iter().map(weight).collect(),
         }
     };
-    let Resolved { plan, .. } = given(script, user, &around)?;
+    let Resolved { plan, .. } = given(script, user, &around, console)?;
     let plan = given_by_a_master(plan).map_err(Error::Config)?;
     let stub = Stub {
         plan: &plan,
