@@ -367,7 +367,9 @@ mod tests {
             .concurrency_support(false)
             .epoch_interruption(true);
         let engine = Engine::new(&config).expect("valid settings");
-        Component::new(&engine, &component.bytes).expect("valid");
+        entry
+            .compile(&engine, &component.name, &component.bytes)
+            .expect("valid");
         assert_eq!(entry.hits(), 1);
     }
 
