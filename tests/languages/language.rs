@@ -3,8 +3,14 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::OnceLock;
+use std::time::Duration;
 
+use crate::support::command::Squall;
 use crate::support::guests;
+
+/// How long a run may take that finds its component not compiled yet: an
+/// interpreter takes ten seconds, on a busy machine minutes.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(600);
 
 /// A language that has examples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,12 +57,20 @@ impl Language {
         }
     }
 
-    /// The script that tries one thing a script may do.
+    /// The script that tries one thing a script may do, compiled by an earlier run,
+    /// so that no test waits for that.
     pub(crate) fn behaviour(self) -> PathBuf {
-        match self {
+        static COMPILED: [OnceLock<()>; Language::ALL.len()] =
+            [const { OnceLock::new() }; Language::ALL.len()];
+        let file = match self {
             Self::Rust => guests::test_guest("behaviour"),
             _ => built(&format!("tests/guests/{}", self.folder()), "behaviour"),
-        }
+        };
+        COMPILED[self as usize].get_or_init(|| {
+            let run = Squall::script(&file).script_env("CASE", "checks");
+            run.timeout(PATIENCE).run().exited(0);
+        });
+        file
     }
 
     /// One of the examples that every language has: `hello`, `shop` or `recorder`.

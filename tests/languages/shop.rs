@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::language::Language;
+use super::language::{Language, PATIENCE};
 use crate::support::command::{Squall, Summary};
 use crate::support::script::logged;
 use crate::support::server::Server;
@@ -29,6 +29,7 @@ fn visited(language: Language) -> (BTreeMap<String, u64>, Vec<String>) {
         .flag("--duration", "60s")
         .flag("--group-by", "kind")
         .script_env("ITEMS", "20")
+        .timeout(PATIENCE)
         .run()
         .exited(0);
     let summary = outcome.summary();

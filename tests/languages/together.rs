@@ -5,7 +5,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use super::language::Language;
+use super::language::{Language, PATIENCE};
 use crate::support::command::Squall;
 use crate::support::server::Server;
 
@@ -31,6 +31,7 @@ fn scenarios_in_all_languages_run_side_by_side_and_are_counted_apart() {
     let outcome = squall
         .flag("--config", file)
         .flag("--summary", summary)
+        .timeout(PATIENCE)
         .run()
         .exited(0);
 
