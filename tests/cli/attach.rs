@@ -398,6 +398,42 @@ fn clear_text_is_said_loudly_and_a_failing_script_is_an_exception() {
 }
 
 #[test]
+fn a_worker_that_its_user_ends_leaves_nothing_untold() {
+    let server = Server::start();
+    let script = example("demo");
+    let path = script.to_str().expect("UTF-8");
+    let mut master = LocustMaster::headless(&stub(&[path]), 1, &["-u", "3"]);
+    let mut worker = master
+        .worker()
+        .arg(&script)
+        .flag("--base-url", server.url(""))
+        .start();
+    worker.until(&server, "/fast", 10);
+    worker.signal(Signal::INT);
+    worker.wait().exited(105);
+    // It was the last one, and without any a headless Locust ends.
+    assert_eq!(master.wait(), Some(1), "{}", master.log());
+    assert_eq!(master.totals().0, server.total(), "{}", master.log());
+}
+
+#[test]
+fn a_script_that_ends_the_run_ends_the_worker() {
+    let mut master = LocustMaster::headless(&classes(&["default"]), 1, &[]);
+    let worker = master
+        .worker()
+        .arg(test_guest("behaviour"))
+        .flag("--env", "CASE=abort-run");
+    let ended = worker.run().exited(108);
+    assert_eq!(master.wait(), Some(1), "{}", master.log());
+    let told = master.file("totals_exceptions.csv");
+    assert!(
+        told.contains("the script aborted it: the shop is on fire"),
+        "{told}"
+    );
+    assert!(ended.stderr.contains("ABORTED"), "{}", ended.story());
+}
+
+#[test]
 fn locusts_own_code_reads_a_report() {
     let golden = repository().join("host/src/cluster/locust/golden/stats.msgpack");
     let script = r#"

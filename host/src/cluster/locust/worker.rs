@@ -348,10 +348,15 @@ where
     /// Tells both users what is not as it should be, once for each swarm.
     async fn complain(&mut self, what: &Problem) {
         let text = what.to_string();
-        if !self.complaints.insert(text.clone()) {
-            return;
+        if self.complaints.insert(text.clone()) {
+            (self.agent.tell)(&format!("warning: {text}"));
+            self.accuse(text).await;
         }
-        (self.agent.tell)(&format!("warning: {text}"));
+    }
+
+    /// Tells the master's user what is not as it should be: the test is not what it
+    /// was to be, and so Locust's exit code is another.
+    async fn accuse(&mut self, text: String) {
         self.note("ERROR", &text);
         let exception = Exception {
             traceback: format!("squall worker `{}`:\n{text}\n", self.name()),
@@ -901,7 +906,7 @@ where
         let (code, reason) = match shown {
             Ok(shown) => shown,
             Err(error) => {
-                self.complain(&Problem::new(error.to_string())).await;
+                self.accuse(error.to_string()).await;
                 self.report().await;
                 self.send("quit", &()).await;
                 return Some(Err(error));
@@ -981,6 +986,8 @@ where
             Some(swarm) if swarm.ending != Some(Ending::Quit) && is_first => {
                 swarm.end(Ending::Quit, LAST_GRACE);
                 self.last_report_due = Some(now + LAST_REPORT);
+                // On a busy machine the last one may come too late.
+                self.report().await;
                 (self.agent.tell)("the master ends this worker");
                 None
             }
