@@ -274,8 +274,6 @@ impl Pace {
 mod tests {
     use std::sync::Arc;
 
-    use wasmtime::component::Component;
-
     use super::super::JSON;
     use super::*;
     use crate::event::{DataQuality, EventKind, RunSummary, Stats, StopReason};
