@@ -38,11 +38,12 @@ fn says(outcome: &Outcome, words: &[&str]) {
 fn a_project_is_a_tested_example_with_its_wit() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     for (language, of_language) in LANGUAGES {
-        for (example, package, flags) in [
-            ("hello", "script", &[][..]),
-            ("recorder", "recorder", &["--recorder"][..]),
+        // No name holds the example's, which is looked for below.
+        for (example, package, name, flags) in [
+            ("hello", "script", "visits", &[][..]),
+            ("recorder", "recorder", "tells", &["--recorder"][..]),
         ] {
-            let project = folder.path().join(format!("my-{language}-{package}"));
+            let project = folder.path().join(format!("{name}-{language}"));
             let outcome = new(&project, language, flags).run().exited(0);
             let example = match (language, example) {
                 ("rust", "recorder") => "brief",
