@@ -2,8 +2,6 @@
 //! and the WIT packages. What a build leaves beside them is told by the ignore
 //! file of each example, and is left out.
 
-#![expect(clippy::print_stdout, reason = "that is how cargo is told things")]
-
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -90,6 +90,20 @@ pub fn assemble_master(
     Ok((recorders, pilot(plan, cache, &ticker)?))
 }
 
+/// What a master needs that takes a run over: its own recorders. Blocks as
+/// [`assemble`] does.
+///
+/// # Errors
+///
+/// If one is missing or invalid.
+pub fn assemble_recorders(
+    plan: &Plan,
+    sinks: Vec<Box<dyn Sink>>,
+    cache: &CompileCache,
+) -> Result<Vec<RecorderSetup>, Error> {
+    recorders(&plan.recorders, sinks, cache, &ticker()?)
+}
+
 /// What a worker needs for its share of a plan: scripts, and recorders of its own.
 /// Blocks as [`assemble`] does.
 ///

@@ -1,7 +1,7 @@
 //! A real NATS server with a key for a master and one for workers.
 
 use std::fs;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -19,25 +19,23 @@ pub(crate) struct Broker {
     address: SocketAddr,
     folder: TempDir,
     child: Option<Child>,
+    /// The network namespace that it is in.
+    namespace: Option<String>,
+    /// What it is said to clients instead of `nats://`.
+    scheme: &'static str,
 }
 
-impl Broker {
-    /// A server that knows two keys, each with the rights that the README gives it.
-    pub(crate) fn start() -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let listener = port::listen();
-        let address = listener.local_addr().expect("a bound socket has one");
-        drop(listener);
-        port::wait_until_refused(address);
-        let key = |name: &str| {
-            let key = KeyPair::new_user();
-            let seed = key.seed().expect("it was made with one");
-            fs::write(folder.path().join(name), seed).expect("the folder is ours");
-            key.public_key()
-        };
-        let config = format!(
-            r#"listen: "{address}"
-authorization {{
+/// A configuration in which a master and workers have a key each, with the rights
+/// that the README gives them.
+pub(crate) fn with_nkeys(folder: &Path) -> String {
+    let key = |name: &str| {
+        let key = KeyPair::new_user();
+        let seed = key.seed().expect("it was made with one");
+        fs::write(folder.join(name), seed).expect("the folder is ours");
+        key.public_key()
+    };
+    format!(
+        r#"authorization {{
   users = [
     {{ nkey: {}, permissions: {{
       publish: "squall.*.m.>",
@@ -47,28 +45,57 @@ authorization {{
   ]
 }}
 "#,
-            key("master.nk"),
-            key("worker.nk"),
-        );
+        key("master.nk"),
+        key("worker.nk"),
+    )
+}
+
+impl Broker {
+    /// A server that knows two keys, each with the rights that the README gives it.
+    pub(crate) fn start() -> Self {
+        Self::configured("nats", with_nkeys)
+    }
+
+    /// A server with what its configuration says beside where it listens.
+    pub(crate) fn configured(scheme: &'static str, config: impl FnOnce(&Path) -> String) -> Self {
+        Self::at(port::refusing(), None, scheme, config)
+    }
+
+    /// A server in a network namespace, at an address that is known there.
+    pub(crate) fn in_namespace(name: &str, address: IpAddr) -> Self {
+        let address = SocketAddr::new(address, 4222);
+        Self::at(address, Some(name.to_owned()), "nats", with_nkeys)
+    }
+
+    fn at(
+        address: SocketAddr,
+        namespace: Option<String>,
+        scheme: &'static str,
+        config: impl FnOnce(&Path) -> String,
+    ) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let config = format!("listen: \"{address}\"\n{}", config(folder.path()));
         fs::write(folder.path().join("server.conf"), config).expect("the folder is ours");
         let mut broker = Self {
             address,
             folder,
             child: None,
+            namespace,
+            scheme,
         };
         broker.start_again();
         broker
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("nats://{}", self.address)
+        format!("{}://{}", self.scheme, self.address)
     }
 
     pub(crate) fn key(&self, role: &str) -> PathBuf {
         self.folder.path().join(format!("{role}.nk"))
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
@@ -81,7 +108,16 @@ authorization {{
             .expect("the folder is ours");
         let program = ["/usr/sbin/nats-server", "/usr/local/bin/nats-server"];
         let program = program.iter().find(|program| Path::new(program).exists());
-        let child = Command::new(program.unwrap_or(&"nats-server"))
+        let program = program.unwrap_or(&"nats-server");
+        let mut command = match &self.namespace {
+            Some(namespace) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", namespace, program]);
+                command
+            }
+            None => Command::new(program),
+        };
+        let child = command
             .arg("--config")
             .arg(self.file("server.conf"))
             .stdin(Stdio::null())
@@ -119,20 +155,49 @@ authorization {{
 
     /// A worker of this name.
     pub(crate) fn worker(&self, name: &str) -> Squall {
-        Squall::new(["worker", "--name", name, "--threads", "1"])
-            .flag("--nats", self.url())
+        self.worker_without_key(name)
             .flag("--nats-nkey", self.key("worker"))
+    }
+
+    pub(crate) fn worker_without_key(&self, name: &str) -> Squall {
+        Squall::new(["worker", "--name", name, "--threads", "1"]).flag("--nats", self.url())
+    }
+
+    /// A master that takes a run over.
+    pub(crate) fn successor(&self, run: &str) -> Squall {
+        let squall = Squall::new(["master", "--resume", run, "--recorder", "none"]);
+        let (summary, events) = (squall.file("summary.json"), squall.file("events.ndjson"));
+        squall
+            .flag("--summary", summary)
+            .flag("--events", events)
+            .flag("--nats", self.url())
+            .flag("--nats-nkey", self.key("master"))
+    }
+
+    /// What the server itself holds in memory at the most so far, in bytes.
+    pub(crate) fn peak_bytes(&self) -> u64 {
+        let pid = self.child.as_ref().expect("it runs").id();
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+        let mut lines = status.lines();
+        let line = lines.find_map(|line| line.strip_prefix("VmHWM:"));
+        let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        let kilobytes: Option<u64> = kilobytes.and_then(|it| it.parse().ok());
+        kilobytes.expect("a number of kilobytes") * 1_024
     }
 
     /// A master of a script, for so many workers.
     pub(crate) fn master(&self, script: &Path, workers: u32) -> Squall {
+        self.master_without_key(script, workers)
+            .flag("--nats-nkey", self.key("master"))
+    }
+
+    pub(crate) fn master_without_key(&self, script: &Path, workers: u32) -> Squall {
         let squall = Squall::new(["master".as_ref(), script.as_os_str()]);
         let summary = squall.file("summary.json");
         squall
             .flag("--summary", summary)
             .flag("--seed", "1")
             .flag("--nats", self.url())
-            .flag("--nats-nkey", self.key("master"))
             .flag("--workers", workers.to_string())
     }
 }

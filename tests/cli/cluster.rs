@@ -24,7 +24,7 @@ fn buckets(histogram: &Value) -> BTreeMap<u64, u64> {
 
 /// Fails unless the whole is, bucket for bucket, the sum of the workers'.
 #[track_caller]
-fn is_their_sum(summary: &Summary) {
+pub(crate) fn is_their_sum(summary: &Summary) {
     let mut sum = BTreeMap::new();
     let mut requests = 0;
     for worker in summary.rows("/workers") {
@@ -38,7 +38,7 @@ fn is_their_sum(summary: &Summary) {
 }
 
 /// The names of the events that recorders were told, with the worker they are about.
-fn about_workers(outcome: &Outcome) -> Vec<(String, String)> {
+pub(crate) fn about_workers(outcome: &Outcome) -> Vec<(String, String)> {
     let events = outcome.read("events.ndjson");
     let of = |line: &str| {
         let event: Value = serde_json::from_str(line).expect("JSON");
@@ -51,7 +51,7 @@ fn about_workers(outcome: &Outcome) -> Vec<(String, String)> {
 }
 
 /// A master that records its events in a file of its own.
-fn recorded(master: Squall) -> Squall {
+pub(crate) fn recorded(master: Squall) -> Squall {
     let events = master.file("events.ndjson");
     master
         .flag("--events", events)
@@ -60,7 +60,7 @@ fn recorded(master: Squall) -> Squall {
 }
 
 /// Workers of these names.
-fn workers(broker: &Broker, names: &[&str]) -> Vec<Running> {
+pub(crate) fn workers(broker: &Broker, names: &[&str]) -> Vec<Running> {
     names
         .iter()
         .map(|name| broker.worker(name).start())
@@ -605,6 +605,7 @@ fn the_server_lets_no_worker_command_and_nobody_read_results() {
     let broker = Broker::start();
     let seed = std::fs::read_to_string(broker.key("worker")).expect("it is there");
     let (complain, complaints) = std::sync::mpsc::channel();
+    let mut told: Vec<String> = Vec::new();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -626,9 +627,14 @@ fn the_server_lets_no_worker_command_and_nobody_read_results() {
             .await
             .expect("it is sent");
         client.flush().await.expect("the server answers");
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        // Its complaints come beside its answers.
+        let start = Instant::now();
+        while told.len() < 3 && start.elapsed() < Duration::from_secs(20) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            let complaints = complaints.try_iter();
+            told.extend(complaints.filter(|it: &String| it.to_lowercase().contains("violation")));
+        }
     });
-    let told: Vec<String> = complaints.try_iter().collect();
     for refused in [
         "Publish to \"squall.default.m.run.x\"",
         "Publish to \"squall.default.m.all\"",
@@ -640,4 +646,205 @@ fn the_server_lets_no_worker_command_and_nobody_read_results() {
         };
         assert!(told.iter().any(is_refused), "`{refused}`: {told:#?}");
     }
+}
+
+/// What somebody says to a master who speaks its protocol and is no squall: the frame
+/// and the envelope of a message.
+fn said(body: &Value) -> Vec<u8> {
+    let mut message = vec![0; 11];
+    message.extend([0, 0, 0, 0, 1]);
+    let envelope = serde_json::json!({ "v": 1, "body": body });
+    message.extend(rmp_serde::to_vec_named(&envelope).expect("plain data"));
+    message
+}
+
+#[test]
+fn a_worker_of_another_version_is_refused_in_plain_words() {
+    let broker = Broker::start();
+    let seed = std::fs::read_to_string(broker.key("worker")).expect("it is there");
+    let master = broker
+        .master(&example("hello"), 1)
+        .flag("--wait", "4s")
+        .start();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("the machine has room");
+    let answers = runtime.block_on(async {
+        let client = async_nats::ConnectOptions::with_nkey(seed)
+            .connect(broker.url())
+            .await
+            .expect("a worker's key lets it in");
+        let mut answers = Vec::new();
+        let own = env!("CARGO_PKG_VERSION");
+        for (id, version, wit) in [
+            ("older", "0.0.1", "squall:script@0.1.0"),
+            ("other", own, "squall:script@9.9.9"),
+        ] {
+            let mut heard = client
+                .subscribe(format!("squall.default.m.one.{id}"))
+                .await
+                .expect("it may");
+            let hello = said(&serde_json::json!({ "hello": {
+                "v": 1, "id": id, "name": id, "host_version": version, "wit": [wit],
+                "cores": 1, "run": null,
+            } }));
+            let answer = loop {
+                let subject = format!("squall.default.w.{id}");
+                let sent = client.publish(subject, hello.clone().into()).await;
+                sent.expect("it is sent");
+                let next = futures_util::StreamExt::next(&mut heard);
+                if let Ok(answer) = tokio::time::timeout(Duration::from_millis(200), next).await {
+                    break answer.expect("the subscription goes on");
+                }
+            };
+            answers.push(String::from_utf8_lossy(&answer.payload).into_owned());
+        }
+        answers
+    });
+    let outcome = master.wait().exited(104);
+    let told = outcome.flat_stderr();
+    for (number, refused) in [
+        "it is squall 0.0.1, and the master is squall",
+        "it runs scripts for squall:script@9.9.9, and the master for squall:script@",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        assert!(told.contains(refused), "{}", outcome.story());
+        assert!(answers[number].contains(refused), "{answers:?}");
+    }
+    assert!(
+        told.contains("0 of 1 workers are there after 4s, and 2 more cannot take part"),
+        "{}",
+        outcome.story()
+    );
+}
+
+#[test]
+fn the_load_of_all_workers_is_steered_while_it_goes_on() {
+    let broker = Broker::start();
+    let server = Server::start();
+    server.slow_front_page(Duration::from_millis(10));
+    let _workers = workers(&broker, &["a", "b", "c"]);
+    // Where the master and `squall ctl` find each other.
+    let desk = tempfile::tempdir().expect("a temporary folder");
+    let mut master = recorded(broker.master(&example("hello"), 3))
+        .flag("--base-url", server.url(""))
+        .flag("--vus", "3")
+        .flag("--max-vus", "60")
+        .flag("--duration", "100s")
+        .flag("--control", "127.0.0.1:0")
+        .env("XDG_RUNTIME_DIR", desk.path())
+        .start();
+    master.until(&server, "/", 30);
+    let order = |order: &str| {
+        let outcome = Squall::new(["ctl"].into_iter().chain(order.split(' ')))
+            .env("XDG_RUNTIME_DIR", desk.path())
+            .run()
+            .exited(0);
+        outcome.stdout
+    };
+    assert!(order("vus 30").contains("3 VUs → 30 VUs"));
+    master.until_written("events.ndjson", "load-changed");
+    let start = Instant::now();
+    loop {
+        let status: Value = serde_json::from_str(&order("status --json")).expect("JSON");
+        if status["scenarios"][0]["vus"] == 30 {
+            break;
+        }
+        assert!(start.elapsed() < Duration::from_secs(30), "{status:#}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    order("stop");
+    let outcome = master.wait().exited(105);
+    let summary = outcome.summary();
+    assert_eq!(summary.count("/all/requests"), server.total());
+    is_their_sum(&summary);
+    // Each has its part of what was asked for.
+    for worker in summary.rows("/workers") {
+        assert!(worker["requests"].as_u64() > Some(0), "{worker}");
+    }
+}
+
+#[test]
+fn many_workers_fetch_their_data_a_few_at_a_time() {
+    const WORKERS: u32 = 20;
+    let broker = Broker::start();
+    let server = Server::start();
+    // Each has a cache of its own: nothing is there yet.
+    let caches = tempfile::tempdir().expect("a temporary folder");
+    let workers: Vec<_> = (1..=WORKERS)
+        .map(|number| {
+            let name = format!("w{number:02}");
+            let cache = caches.path().join(&name);
+            broker.worker(&name).env("SQUALL_CACHE_DIR", cache).start()
+        })
+        .collect();
+    let master = broker
+        .master(&test_guest("feeder"), WORKERS)
+        .flag("--base-url", server.url(""))
+        .flag("--recorder", "none")
+        .script_env("MODE", "next");
+    let before = broker.peak_bytes();
+    // Of 8 MiB, for each of them.
+    let row = "x".repeat(8 << 10);
+    let rows: String = (0..1_024)
+        .map(|number| format!("{number},{row}\n"))
+        .collect();
+    let path = write(
+        master.file("rows.csv"),
+        format!("n,filler\n{rows}").as_bytes(),
+    );
+    let outcome = master
+        .flag("--data", format!("rows={},order=unique", path.display()))
+        .flag("--vus", WORKERS.to_string())
+        .flag("--duration", "100s")
+        .flag("--wait", "110s")
+        .run()
+        .exited(0);
+    let summary = outcome.summary();
+    assert_eq!(summary.rows("/workers").len(), WORKERS as usize);
+    assert_eq!(summary.count("/iterations/finished"), 1_024);
+    is_their_sum(&summary);
+    let after = broker.peak_bytes();
+    // All at once would be 160 MiB, in messages to twenty slow readers.
+    assert!(
+        after - before < 48 << 20,
+        "the server took {} MiB",
+        (after - before) >> 20
+    );
+    drop(workers);
+}
+
+#[test]
+fn a_broker_that_dies_at_once_says_what_is_not_counted() {
+    let mut broker = Broker::start();
+    let server = Server::start();
+    let _workers = workers(&broker, &["a", "b"]);
+    let mut master = recorded(broker.master(&example("hello"), 2))
+        .flag("--base-url", server.url(""))
+        .flag("--vus", "2")
+        .flag("--duration", "100s")
+        .flag("--graceful-stop", "1s")
+        .flag("--orphan-timeout", "2s")
+        .start();
+    master.until(&server, "/", 1);
+    broker.kill();
+    let outcome = master.wait().exited(110);
+    let summary = outcome.summary();
+    assert!(summary.count("/all/requests") < server.total());
+    for worker in summary.rows("/workers") {
+        let told = &worker["lost"]["told_until_ms"];
+        let is_soon = told.is_null() || told.as_f64() < Some(5_000.0);
+        assert!(is_soon, "{worker}");
+    }
+    let said = outcome.flat_stderr();
+    assert!(
+        said.contains("the NATS server does not answer")
+            && (said.contains("nothing of what it did is counted")
+                || said.contains("is not counted")),
+        "{}",
+        outcome.story()
+    );
 }

@@ -140,6 +140,22 @@ impl Squall {
         self.limited(&format!("ulimit -d {}", limit >> 10))
     }
 
+    /// The same invocation in a network namespace.
+    pub(crate) fn in_namespace(self, name: &str) -> Self {
+        let mut command = Command::new("ip");
+        heed_nothing(&mut command);
+        for (name, value) in self.command.get_envs() {
+            if let Some(value) = value {
+                command.env(name, value);
+            }
+        }
+        command
+            .args(["netns", "exec", name])
+            .arg(self.command.get_program())
+            .args(self.command.get_args());
+        Self { command, ..self }
+    }
+
     /// The same invocation under a limit of the shell's.
     fn limited(self, limit: &str) -> Self {
         let mut command = Command::new("sh");
@@ -305,6 +321,12 @@ impl Running {
             );
             thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// What a file of the invocation's own, see `Squall::file`, holds so far.
+    pub(crate) fn read(&self, name: &str) -> String {
+        let folder = self.folder.as_ref().expect("it came with the invocation");
+        fs::read_to_string(folder.path().join(name)).unwrap_or_default()
     }
 
     /// Waits until the server saw `count` requests for `path` in all.

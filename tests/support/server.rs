@@ -25,7 +25,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
@@ -84,7 +84,16 @@ impl Seen {
 impl Server {
     /// Starts a server; it takes connections by the time this returns.
     pub(crate) fn start() -> Self {
-        let listener = port::listen();
+        Self::on(port::listen())
+    }
+
+    /// The same at another address of this machine.
+    pub(crate) fn start_at(address: IpAddr) -> Self {
+        let listener = TcpListener::bind((address, 0));
+        Self::on(listener.expect("the address is this machine's"))
+    }
+
+    fn on(listener: TcpListener) -> Self {
         let address = listener.local_addr().expect("a bound socket has one");
         let seen = Arc::default();
         let running = Some(Running::on(listener, &seen));

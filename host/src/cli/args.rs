@@ -417,8 +417,13 @@ pub(super) struct TeamArgs {
     /// How many workers there are to be; the load is dealt out to them evenly.
     ///
     /// Example: --workers 20
-    #[arg(long, value_name = "N", env = "SQUALL_WORKERS")]
-    pub(super) workers: String,
+    #[arg(
+        long,
+        value_name = "N",
+        required_unless_present = "resume",
+        env = "SQUALL_WORKERS"
+    )]
+    pub(super) workers: Option<String>,
     /// How long to wait until they are there.
     ///
     /// Example: --wait 10m
@@ -432,11 +437,21 @@ pub(super) struct TeamArgs {
     /// Example: --on-worker-loss rebalance
     #[arg(long, value_name = "POLICY", default_value = "continue")]
     pub(super) on_worker_loss: String,
-    /// How long workers go on when they hear nothing of the master.
+    /// How long workers go on when they hear nothing of the master; finish is to the end of the
+    /// plan, after which they keep the result for --resume.
     ///
     /// Example: --orphan-timeout 2m
-    #[arg(long, value_name = "TIME", default_value = "30s")]
+    #[arg(long, value_name = "TIME|finish", default_value = "30s")]
     pub(super) orphan_timeout: String,
+    /// Take over a run whose master is gone, or collect its result, if it was started with
+    /// --orphan-timeout finish.
+    ///
+    /// RUN is the id that master and workers told. The plan is that of the run: besides NATS only
+    /// what becomes of the result can be said.
+    ///
+    /// Example: --resume 019354c1-3c4b-7d32-9a55-0c8c1f0d6e21
+    #[arg(long, value_name = "RUN")]
+    pub(super) resume: Option<String>,
 }
 
 /// How master and workers reach each other.

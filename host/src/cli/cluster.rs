@@ -16,10 +16,13 @@ use uuid::Uuid;
 use super::args::{LinkArgs, MasterArgs, TeamArgs, WorkerArgs};
 use super::console::Console;
 use super::logging;
-use super::run::{Outlets, compile_cache, no_thread, outlets, run_resolved, said, surroundings};
-use crate::assemble::{assemble_master, assemble_worker};
+use super::run::{
+    Outlets, compile_cache, conclude, execute, no_thread, outlets, run_resolved, said, surroundings,
+};
+use crate::assemble::{assemble_master, assemble_recorders, assemble_worker};
 use crate::cluster::artefact::Store;
-use crate::cluster::master::{Gathering, Identity, gather};
+use crate::cluster::master::{self, Gathering, Identity, Search, gather};
+use crate::cluster::message::Lease;
 use crate::cluster::nats::Access;
 use crate::cluster::server::Server;
 use crate::cluster::worker::{Agent, Job, Made, work};
@@ -41,7 +44,7 @@ const MOST: u32 = 10_000;
 /// How long workers on this machine have to get up.
 const UP: Duration = Duration::from_secs(60);
 /// How long workers go on without their master, unless somebody says otherwise.
-const ORPHAN: Duration = Duration::from_secs(30);
+const ORPHAN: Lease = Lease::Millis(30_000);
 
 /// Conducts a run whose load is made by workers.
 ///
@@ -49,12 +52,84 @@ const ORPHAN: Duration = Duration::from_secs(30);
 ///
 /// As `run`; also if the NATS server or the workers cannot be reached.
 pub(super) fn master(args: MasterArgs, console: &Console) -> Result<ExitCode, Error> {
+    if let Some(run) = args.team.resume.clone() {
+        return resume(run, args, console);
+    }
     let script = args.script.clone();
     let team = Team::of(&args.team, &args.link)?;
     let user = args
         .options()
         .over(Options::from_environment(std::env::vars_os()));
     run_resolved(said(script, user)?, Some(team), console)
+}
+
+/// Takes over a run whose master is gone.
+fn resume(run: String, args: MasterArgs, console: &Console) -> Result<ExitCode, Error> {
+    // All else is in the plan.
+    let of_master = [
+        Key::Summary,
+        Key::Recorder,
+        Key::Telemetry,
+        Key::Events,
+        Key::Quiet,
+        Key::Log,
+        Key::CacheDir,
+        Key::Control,
+        Key::ControlRemote,
+    ];
+    let (team, link, script) = (args.team.clone(), args.link.clone(), args.script.clone());
+    let mut options = args.options();
+    let of_plan = Key::all().filter(|key| !of_master.contains(key));
+    let mut given: Vec<_> = of_plan
+        .filter(|key| options.get(*key).is_some())
+        .map(|key| format!("`--{}`", key.flag()))
+        .collect();
+    given.extend(script.map(|script| format!("`{}`", script.display())));
+    if !given.is_empty() {
+        return Err(Error::Config(vec![
+            Problem::new(format!("{} cannot be said again", given.join(", "))).hint(
+                "`--resume` takes the plan from the workers: leave out what is not about NATS \
+                 or about where the result goes",
+            ),
+        ]));
+    }
+    let mut environment = Options::from_environment(std::env::vars_os());
+    for key in Key::all().filter(|key| !of_master.contains(key)) {
+        environment.forget(key);
+    }
+    options = options.over(environment);
+    // A plan of which only what is this master's is used.
+    let mut resolved = resolve(ScriptSource::Demo, &options, &surroundings(console))?;
+    logging::start(&resolved.settings.log, console);
+    let mut team = Team::of(&team, &link)?;
+    let Location::At(access) = &team.place else {
+        return Err(Error::Config(vec![
+            Problem::new("`--resume` needs the NATS server that the run's workers are at")
+                .hint("name it with `--nats`"),
+        ]));
+    };
+    let (quiet, voice) = (resolved.settings.quiet, console.clone());
+    let search = Search {
+        access: access.clone(),
+        cluster: team.cluster.clone(),
+        run: run.clone(),
+        wait: team.wait,
+        tell: Arc::new(move |text: &str| {
+            if !quiet {
+                voice.write(&format!("{text}\n"));
+            }
+        }),
+    };
+    let remains = runtime()?.block_on(master::find(search))?;
+    team.workers = remains.workers;
+    team.on_loss = remains.on_loss;
+    team.lease = remains.lease;
+    team.resumed = Some(run);
+    let recorders = std::mem::replace(&mut resolved.plan, remains.plan).recorders;
+    resolved.plan.recorders = recorders;
+    let settings = resolved.settings.clone();
+    let outcome = execute(resolved, Some(team), console)?;
+    conclude(&outcome, &settings, console)
 }
 
 /// Who makes the load of a run.
@@ -64,7 +139,9 @@ pub(super) struct Team {
     workers: u32,
     wait: Duration,
     on_loss: OnLoss,
-    orphan_timeout: Duration,
+    lease: Lease,
+    /// The run that is taken over, if one is.
+    resumed: Option<String>,
     /// They are processes on this machine, made for this run.
     is_own: bool,
 }
@@ -88,7 +165,8 @@ impl Team {
             workers: number(workers).map_err(|wrong| Error::Config(vec![wrong]))?,
             wait: UP,
             on_loss: OnLoss::Continue,
-            orphan_timeout: ORPHAN,
+            lease: ORPHAN,
+            resumed: None,
             is_own: true,
         })
     }
@@ -102,10 +180,14 @@ impl Team {
             })
         };
         let wait = time("--wait", &team.wait);
-        let orphan_timeout = time("--orphan-timeout", &team.orphan_timeout);
-        let workers = number(&team.workers).unwrap_or_else(|problem| {
+        let lease = match &*team.orphan_timeout {
+            "finish" => Lease::Plan,
+            text => Lease::Millis(time("--orphan-timeout", text).as_millis() as u64),
+        };
+        let workers = team.workers.as_deref().map(number).transpose();
+        let workers = workers.unwrap_or_else(|problem| {
             wrong.push(problem);
-            1
+            None
         });
         let on_loss = match &*team.on_worker_loss {
             "continue" => OnLoss::Continue,
@@ -134,18 +216,33 @@ impl Team {
             _ => Location::At(access(link)),
         };
         wrong.extend(cluster(link).err());
+        if matches!((&place, lease), (Location::Spawned(_), Lease::Plan)) {
+            wrong.push(
+                Problem::new(
+                    "`--orphan-timeout finish` needs a NATS server that outlives the master",
+                )
+                .hint("`--nats spawn` starts one that does not: name another"),
+            );
+        }
         if !wrong.is_empty() {
             return Err(Error::Config(wrong));
         }
         Ok(Self {
             place,
             cluster: link.cluster.clone(),
-            workers,
+            // Without a number it is that of the run that is taken over.
+            workers: workers.unwrap_or(1),
             wait,
             on_loss,
-            orphan_timeout,
+            lease,
+            resumed: None,
             is_own: false,
         })
+    }
+
+    /// Whether it goes on with a run of another master's.
+    pub(super) fn is_resumed(&self) -> bool {
+        self.resumed.is_some()
     }
 
     /// Whether the load is made on other machines.
@@ -216,10 +313,25 @@ impl Lead {
     ///
     /// If the run cannot start.
     pub(super) fn run(self, team: Team, mut plan: Plan) -> Result<Outcome, Error> {
-        let (mut recorders, pilot) = assemble_master(&mut plan, self.sinks, &self.cache)?;
+        if team.lease == Lease::Plan && plan.shape.is_some() {
+            return Err(Error::Config(vec![
+                Problem::new("a shape and `--orphan-timeout finish` do not go together")
+                    .hint("the master asks the shape: without it nobody knows where the plan ends"),
+            ]));
+        }
+        let (mut recorders, pilot) = match team.is_resumed() {
+            true => {
+                let recorders = assemble_recorders(&plan, self.sinks, &self.cache)?;
+                (recorders, None)
+            }
+            false => assemble_master(&mut plan, self.sinks, &self.cache)?,
+        };
         recorders.extend(self.event_log);
         let plan = Arc::new(plan);
-        let run = Uuid::now_v7().to_string();
+        let run = match &team.resumed {
+            Some(run) => run.clone(),
+            None => Uuid::now_v7().to_string(),
+        };
         let tell = {
             let (quiet, console) = (self.quiet, self.console.clone());
             move |text: &str| {
@@ -257,12 +369,15 @@ impl Lead {
                 }
             }
         }
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .max_blocking_threads(4)
-            .build()
-            .map_err(|error| no_thread(&error))?;
-        let gathered = runtime.block_on(gather(Gathering {
+        if team.lease == Lease::Plan && !team.is_resumed() {
+            tell(&format!(
+                "run {run}: if this master dies, `squall master --resume {run} --nats {}` takes \
+                 it over",
+                access.shown()
+            ));
+        }
+        let runtime = runtime()?;
+        let gathering = Gathering {
             access,
             cluster: team.cluster,
             workers: team.workers,
@@ -271,12 +386,20 @@ impl Lead {
             run: run.clone(),
             plan: plan.clone(),
             on_loss: team.on_loss,
-            orphan_timeout: team.orphan_timeout,
+            lease: team.lease,
             identity: identity(),
             stop: self.stop.clone(),
             tell: Arc::new(tell),
-        }))?;
-        let Some((fleet, linked)) = gathered else {
+        };
+        let gathered = match team.resumed {
+            Some(_) => runtime
+                .block_on(master::resume(gathering))?
+                .map(|(fleet, past, linked)| (fleet, Some(past), linked)),
+            None => runtime
+                .block_on(gather(gathering))?
+                .map(|(fleet, linked)| (fleet, None, linked)),
+        };
+        let Some((fleet, past, linked)) = gathered else {
             return Err(Error::Interrupted(Problem::new(
                 "interrupted before the run could start",
             )));
@@ -292,12 +415,22 @@ impl Lead {
             control: self.control,
             pilot,
             on_loss: team.on_loss,
+            past,
         };
         let outcome = conduct(conducting, recorders, &runtime);
         runtime.block_on(linked.close());
         own.see_off();
         outcome
     }
+}
+
+/// What a master's end of the link runs on.
+fn runtime() -> Result<tokio::runtime::Runtime, Error> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(4)
+        .build()
+        .map_err(|error| no_thread(&error))
 }
 
 /// Workers that are processes of this one's. They end when it does, however that

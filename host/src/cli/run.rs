@@ -269,7 +269,11 @@ pub(super) fn execute(
         console.write(&format!("warning: {warning}\n"));
     }
     // Before any file is made anew.
-    let data = Arc::new(open_data(&plan, settings.quiet, console)?);
+    let data = match team.as_ref().is_some_and(Team::is_resumed) {
+        // Its workers have them.
+        true => Arc::default(),
+        false => Arc::new(open_data(&plan, settings.quiet, console)?),
+    };
     if let Some(path) = &settings.summary {
         json::probe(path)?;
     }

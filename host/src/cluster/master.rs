@@ -10,6 +10,11 @@
 //! A worker that is not heard for [`SILENCE`] is lost, if the server works in the
 //! meantime: the master hears itself over it. Without the server nobody is lost,
 //! until the workers have stopped by themselves.
+//!
+//! A master that takes a run over from one that is gone gathers and prepares nobody:
+//! see [`resume`].
+
+mod resume;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -24,7 +29,8 @@ use tokio::time::sleep_until;
 
 use super::artefact::Shelf;
 use super::message::{
-    Artefact, Assignment, Beat, Entry, Hello, Part, Report, ToMaster, ToWorker, VERSION,
+    Artefact, Assignment, Beat, Entry, Hello, Lease, Part, Report, ToMaster, ToWorker, VERSION,
+    term_after,
 };
 use super::nats::{Access, Connection};
 use super::subject::{Subjects, is_part};
@@ -34,6 +40,8 @@ use crate::error::{Error, Problem};
 use crate::plan::{DataOrder, Plan, ScriptSource, Share};
 use crate::run::link::{ClockCheck, Command, Fleet, Member, News, Origin, To, WorkerId};
 use crate::run::{OnLoss, Stop};
+
+pub use self::resume::{Remains, Search, find, resume};
 
 /// How often the master shows that it is there, at the least.
 pub(super) const BEAT: Duration = Duration::from_secs(1);
@@ -87,7 +95,7 @@ pub struct Gathering {
     /// What happens when a worker is lost.
     pub on_loss: OnLoss,
     /// How long workers go on without a sign of life.
-    pub orphan_timeout: Duration,
+    pub lease: Lease,
     /// What the workers have to be.
     pub identity: Identity,
     /// How the user ends it.
@@ -123,6 +131,7 @@ impl Linked {
 /// ready.
 pub async fn gather(gathering: Gathering) -> Result<Option<(Fleet, Linked)>, Error> {
     let mut link = Link::open(gathering).await?;
+    link.fill_shelf()?;
     let ready = link.get_ready().await;
     match ready {
         Ok(true) => Ok(Some(link.into_fleet())),
@@ -161,6 +170,7 @@ struct Link {
     incoming: Subscriber,
     echo: Subscriber,
     reader: Reader,
+    echo_reader: Reader,
     subjects: Subjects,
     shelf: Shelf,
     scripts: Vec<Option<Artefact>>,
@@ -169,7 +179,15 @@ struct Link {
     /// Those that said hello and are not taken yet.
     waiting: Vec<Hello>,
     refused: HashSet<String>,
+    /// Workers that have a part in another run: which, and whether that is without
+    /// its master.
+    engaged: HashMap<String, (String, bool)>,
     log: Vec<Entry>,
+    term: u64,
+    /// Another master has taken the run over.
+    is_replaced: bool,
+    /// What workers have of a run that is to be taken over.
+    found: resume::Found,
     take: u64,
     origin: Origin,
     last_beat: Instant,
@@ -180,6 +198,8 @@ struct Link {
     news: UnboundedSender<(WorkerId, News)>,
     news_out: Option<UnboundedReceiver<(WorkerId, News)>>,
     is_running: bool,
+    /// Whether the server was there at the last look.
+    was_up: bool,
 }
 
 /// Whose turn it is to get parts of artefacts.
@@ -200,23 +220,6 @@ impl Link {
         .await?;
         let incoming = connection.subscribe(subjects.all_workers()).await?;
         let echo = connection.subscribe(subjects.run(&gathering.run)).await?;
-        let mut shelf = Shelf::default();
-        let (mut scripts, mut data, mut wrong) = (Vec::new(), Vec::new(), Vec::new());
-        for scenario in &gathering.plan.scenarios {
-            scripts.push(match &scenario.script {
-                ScriptSource::File(path) => shelf.put(path).map_err(|it| wrong.push(it)).ok(),
-                ScriptSource::Demo => None,
-            });
-        }
-        for spec in &gathering.plan.data {
-            match shelf.put(&spec.path) {
-                Ok(artefact) => data.push(artefact),
-                Err(problem) => wrong.push(problem),
-            }
-        }
-        if !wrong.is_empty() {
-            return Err(Error::Config(wrong));
-        }
         let now = Instant::now();
         let (news, news_out) = unbounded_channel();
         Ok(Self {
@@ -225,14 +228,20 @@ impl Link {
             incoming,
             echo,
             reader: Reader::default(),
+            echo_reader: Reader::default(),
             subjects,
-            shelf,
-            scripts,
-            data,
+            shelf: Shelf::default(),
+            scripts: Vec::new(),
+            data: Vec::new(),
             peers: Vec::new(),
             waiting: Vec::new(),
             refused: HashSet::new(),
+            engaged: HashMap::new(),
             log: Vec::new(),
+            term: term_after(0),
+            is_replaced: false,
+            found: resume::Found::default(),
+            was_up: true,
             take: 0,
             origin: Origin(now),
             last_beat: now,
@@ -243,6 +252,30 @@ impl Link {
             news_out: Some(news_out),
             is_running: false,
         })
+    }
+
+    /// Hashes the scripts and data that it hands out.
+    fn fill_shelf(&mut self) -> Result<(), Error> {
+        let mut wrong = Vec::new();
+        for scenario in &self.gathering.plan.scenarios {
+            self.scripts.push(match &scenario.script {
+                ScriptSource::File(path) => {
+                    let put = self.shelf.put(path);
+                    put.map_err(|it| wrong.push(it)).ok()
+                }
+                ScriptSource::Demo => None,
+            });
+        }
+        for spec in &self.gathering.plan.data {
+            match self.shelf.put(&spec.path) {
+                Ok(artefact) => self.data.push(artefact),
+                Err(problem) => wrong.push(problem),
+            }
+        }
+        match wrong.is_empty() {
+            true => Ok(()),
+            false => Err(Error::Config(wrong)),
+        }
     }
 
     fn tell(&self, text: &str) {
@@ -283,7 +316,10 @@ impl Link {
         chosen.truncate(wanted);
         for (index, hello) in (0..).zip(chosen) {
             let share = Share::new(index, self.gathering.workers);
-            self.enlist(hello, share).await;
+            self.enlist(hello, share);
+        }
+        for worker in 0..self.peers.len() {
+            self.assign(worker).await;
         }
         let mut told = None;
         loop {
@@ -342,6 +378,15 @@ impl Link {
         if !self.refused.is_empty() {
             problem.what += &format!(", and {} more cannot take part", self.refused.len());
         }
+        if !self.engaged.is_empty() {
+            problem.what += &format!(", and {} more have a part in a run", self.engaged.len());
+        }
+        if let Some((run, _)) = self.engaged.values().find(|(_, is_orphan)| *is_orphan) {
+            return Error::Cluster(problem.hint(format!(
+                "the run {run} has lost its master, and its workers wait for another: \
+                 `squall master --resume {run} --nats {at}` takes it over, and ctrl-c ends it"
+            )));
+        }
         Error::Cluster(problem.hint(format!(
             "start one with `squall worker --nats {at}`; they must name the same cluster \
              (`{cluster}`); `--wait` waits longer"
@@ -357,15 +402,15 @@ impl Link {
                 Some(message) => self.take_in(&message).await,
                 None => return Err(gone()),
             },
-            Some(_) = self.echo.next() => self.hear_itself(),
+            Some(message) = self.echo.next() => self.hear_itself(&message),
             complaint = self.connection.complaint() => return Err(refused(&complaint)),
             () = tokio::time::sleep(LOOK) => {}
         }
         Ok(true)
     }
 
-    /// Gives a worker its part.
-    async fn enlist(&mut self, hello: Hello, share: Option<Share>) {
+    /// Takes a worker in, which is to be given its part.
+    fn enlist(&mut self, hello: Hello, share: Option<Share>) {
         let is_taken = |name: &str| self.peers.iter().any(|peer| *peer.name == *name);
         let name = std::iter::once(hello.name.clone())
             .chain((2..).map(|number| format!("{}-{number}", hello.name)))
@@ -385,13 +430,19 @@ impl Link {
             has_left: false,
             take: 0,
         });
-        self.assign(self.peers.len() - 1).await;
     }
 
     async fn assign(&mut self, worker: usize) {
         let mut plan = (*self.gathering.plan).clone();
         // They are the master's.
         plan.recorders.clear();
+        let team = match self.gathering.lease {
+            Lease::Plan => {
+                let first = self.peers.iter().take(self.gathering.workers as usize);
+                first.map(|peer| peer.name.to_string()).collect()
+            }
+            Lease::Millis(_) => Vec::new(),
+        };
         let peer = &mut self.peers[worker];
         peer.assigned = Instant::now();
         let assignment = Assignment {
@@ -400,10 +451,12 @@ impl Link {
             name: peer.name.to_string(),
             plan,
             share: peer.share,
-            may_take_over: self.gathering.on_loss == OnLoss::Rebalance,
+            on_loss: self.gathering.on_loss,
             scripts: self.scripts.clone(),
             data: self.data.clone(),
-            orphan_timeout_ms: self.gathering.orphan_timeout.as_millis() as u64,
+            lease: self.gathering.lease,
+            term: self.term,
+            team,
         };
         let to = self.subjects.one(&peer.id);
         self.connection
@@ -468,7 +521,7 @@ impl Link {
                     Some(message) => self.take_in(&message).await,
                     None => break,
                 },
-                Some(_) = self.echo.next() => self.hear_itself(),
+                Some(message) = self.echo.next() => self.hear_itself(&message),
                 () = sleep_until(look.into()) => {
                     look = Instant::now() + LOOK;
                     self.look().await;
@@ -484,19 +537,26 @@ impl Link {
 
     /// Tells workers that there is nothing more for them.
     async fn release(&mut self) {
+        if self.is_replaced {
+            return;
+        }
         if self.is_running {
             // With what the master has of their last words.
             self.beat().await;
         }
-        for peer in &self.peers {
-            let run = self.gathering.run.clone();
+        for peer in self.peers.iter().filter(|peer| !peer.id.is_empty()) {
+            let (run, term) = (self.gathering.run.clone(), self.term);
             let to = self.subjects.one(&peer.id);
-            self.connection.send(to, &ToWorker::Release { run }).await;
+            let release = ToWorker::Release { run, term };
+            self.connection.send(to, &release).await;
         }
         self.connection.flush().await;
     }
 
     async fn pass_on(&mut self, to: To, command: Command) {
+        if self.is_replaced {
+            return;
+        }
         if command == Command::Take {
             self.take += 1;
             return self.beat().await;
@@ -521,17 +581,26 @@ impl Link {
             None => self.subjects.run(&run),
         };
         let entries = entries.to_vec();
-        let log = ToWorker::Log { run, from, entries };
+        let log = ToWorker::Log {
+            run,
+            from,
+            entries,
+            term: self.term,
+        };
         self.connection.send(subject, &log).await;
     }
 
     async fn beat(&mut self) {
+        if self.is_replaced {
+            return;
+        }
         self.last_beat = Instant::now();
         let have = (0..)
             .zip(&self.peers)
             .map(|(worker, peer)| (worker, peer.inbox.have));
         let beat = Beat {
             run: self.gathering.run.clone(),
+            term: self.term,
             log: self.log.len() as u64,
             take: self.take,
             have: have.collect(),
@@ -541,8 +610,13 @@ impl Link {
         self.connection.send(subject, &ToWorker::Beat(beat)).await;
     }
 
-    fn hear_itself(&mut self) {
+    fn hear_itself(&mut self, message: &async_nats::Message) {
         let now = Instant::now();
+        if let Ok(ToWorker::Beat(beat)) = self.echo_reader.read("", &message.payload)
+            && beat.term != self.term
+        {
+            return self.hear_another(beat.term);
+        }
         if now >= self.echoed + ECHO {
             self.works_since = now;
         }
@@ -555,14 +629,24 @@ impl Link {
         if now >= self.last_beat + BEAT {
             self.beat().await;
         }
-        let works = self.connection.is_up() && now < self.echoed + ECHO;
+        if self.is_replaced {
+            return;
+        }
+        let is_up = self.connection.is_up() && now < self.echoed + ECHO;
+        if is_up != std::mem::replace(&mut self.was_up, is_up) {
+            self.tell(match is_up {
+                true => "the NATS server is back",
+                false => "the NATS server does not answer: workers go on, and tell later",
+            });
+        }
         // Their leases end by then, and so does their load.
-        let lease = self.gathering.orphan_timeout + SILENCE;
-        let is_gone = now.saturating_duration_since(self.echoed) >= lease;
+        let lease = self.gathering.lease.time().map(|lease| lease + SILENCE);
+        let away = now.saturating_duration_since(self.echoed);
+        let is_gone = lease.is_some_and(|lease| away >= lease);
         let mut lost = Vec::new();
         for (worker, peer) in (0..).zip(&mut self.peers) {
             let silent = now.saturating_duration_since(peer.heard.max(self.works_since));
-            let why = match (works && silent >= SILENCE, is_gone) {
+            let why = match (is_up && silent >= SILENCE, is_gone) {
                 (true, _) => "it is silent",
                 (_, true) => "the NATS server was away for longer than `--orphan-timeout`",
                 _ => continue,
@@ -592,6 +676,9 @@ impl Link {
     }
 
     async fn take_in(&mut self, message: &async_nats::Message) {
+        if self.is_replaced {
+            return;
+        }
         let Some(sender) = self.subjects.sender(&message.subject).map(str::to_owned) else {
             return;
         };
@@ -642,6 +729,18 @@ impl Link {
             }
             return;
         }
+        if let ToMaster::Engaged {
+            name,
+            run,
+            is_orphan,
+        } = said
+        {
+            self.engaged.insert(name, (run, is_orphan));
+            return;
+        }
+        if let ToMaster::Kept(kept) = said {
+            return self.hear_of(sender, *kept).await;
+        }
         let Some(worker) = self.worker(sender) else {
             return;
         };
@@ -653,7 +752,7 @@ impl Link {
             | ToMaster::Fetch { run, .. }
             | ToMaster::Leave { run, .. } => run,
             ToMaster::Report(report) => &report.run,
-            ToMaster::Hello(_) => return,
+            ToMaster::Hello(_) | ToMaster::Kept(_) | ToMaster::Engaged { .. } => return,
         };
         if *run != self.gathering.run {
             return;
@@ -693,7 +792,10 @@ impl Link {
                 self.fetch(worker as WorkerId, sha256, offset).await;
             }
             ToMaster::Report(report) => self.take_report(worker, *report).await,
-            ToMaster::Hello(_) | ToMaster::Leave { .. } => {}
+            ToMaster::Hello(_)
+            | ToMaster::Kept(_)
+            | ToMaster::Engaged { .. }
+            | ToMaster::Leave { .. } => {}
         }
     }
 
@@ -710,6 +812,10 @@ impl Link {
     }
 
     async fn take_report(&mut self, worker: usize, report: Report) {
+        if report.term != self.term {
+            // It was for a master before this one, and is told anew.
+            return;
+        }
         let take = report.take;
         let peer = &mut self.peers[worker];
         let Some((measured, news)) = peer.inbox.take(report) else {
@@ -758,10 +864,12 @@ impl Link {
         // data would be those that others have.
         let has_rows = |spec: &crate::plan::DataSpec| spec.order == DataOrder::Unique;
         let is_of_use = self.gathering.on_loss == OnLoss::Rebalance
+            && self.has_shelf()
             && !self.gathering.plan.data.iter().any(has_rows);
         if is_of_use {
-            self.enlist(hello, None).await;
+            self.enlist(hello, None);
             let worker = self.peers.len() - 1;
+            self.assign(worker).await;
             let name = self.peers[worker].name.to_string();
             self.say(worker as WorkerId, News::Joined(name));
         }

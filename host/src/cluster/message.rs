@@ -10,16 +10,20 @@
 //!
 //! - What workers are told is a list, the log. Every [`Beat`] says how long it is;
 //!   whoever lacks a part asks for it.
+//! - A master that takes a run over from one that is gone has a higher term, see
+//!   [`term_after`]. Who hears of a higher one heeds no lower one any more.
 //! - What workers tell is a [`Report`]: everything since the last one of which the
 //!   master said in a beat that it has it. The newest makes all before it needless,
 //!   and one that comes twice does not follow on what the master has.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::Problem;
 use crate::plan::{Plan, Share};
+use crate::run::OnLoss;
 use crate::run::link::{ClockCheck, Command, Measured, Moment, News, WorkerId};
 
 /// The version of everything here but [`Hello`].
@@ -68,6 +72,22 @@ pub enum ToWorker {
     Release {
         /// Which.
         run: String,
+        /// The master's term.
+        term: u64,
+    },
+    /// Who has a part of this run, whose master is gone? Changes nothing.
+    Who {
+        /// Which.
+        run: String,
+        /// A number that comes back.
+        number: u32,
+    },
+    /// There is a new master, which has nothing yet: tell it everything.
+    Adopt {
+        /// Which run.
+        run: String,
+        /// The new master's term.
+        term: u64,
     },
     /// An answer to [`ToMaster::Ping`].
     Pong {
@@ -86,6 +106,8 @@ pub enum ToWorker {
         from: u64,
         /// The entries.
         entries: Vec<Entry>,
+        /// The master's term.
+        term: u64,
     },
     /// A sign of life.
     Beat(Beat),
@@ -108,6 +130,8 @@ pub struct Entry {
 pub struct Beat {
     /// The run.
     pub run: String,
+    /// The master's term.
+    pub term: u64,
     /// How many entries the log has.
     pub log: u64,
     /// How often the master asked what was measured.
@@ -165,6 +189,17 @@ pub enum ToMaster {
     },
     /// What happened.
     Report(Box<Report>),
+    /// What it has of a run whose master is gone.
+    Kept(Box<Kept>),
+    /// It is there, and not free.
+    Engaged {
+        /// What people call it.
+        name: String,
+        /// The run that it has a part in.
+        run: String,
+        /// Whether that run's master is gone.
+        is_orphan: bool,
+    },
     /// It leaves the run, and why.
     Leave {
         /// The run.
@@ -194,6 +229,8 @@ pub struct Report {
     pub news: Vec<News>,
     /// Which question of the master's it answers.
     pub take: u64,
+    /// The term of the master that it is for.
+    pub term: u64,
 }
 
 /// A worker's part in a run.
@@ -209,14 +246,64 @@ pub struct Assignment {
     pub plan: Plan,
     /// Its part of the plan; none if it waits until it is needed.
     pub share: Option<Share>,
-    /// Whether it may get another's part.
-    pub may_take_over: bool,
+    /// What happens when a worker is lost.
+    pub on_loss: OnLoss,
     /// By scenario: the script, unless it is part of the program.
     pub scripts: Vec<Option<Artefact>>,
     /// By data source: the file.
     pub data: Vec<Artefact>,
-    /// How long it goes on without a sign of life, in milliseconds.
-    pub orphan_timeout_ms: u64,
+    /// How long it goes on without a sign of life.
+    pub lease: Lease,
+    /// The master's term.
+    pub term: u64,
+    /// The names of all workers that take part from the start, if somebody may take
+    /// the run over.
+    pub team: Vec<String>,
+}
+
+/// How long workers go on without a sign of life of their master's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Lease {
+    /// For so many milliseconds. Then the load ends, and they are free.
+    Millis(u64),
+    /// To the end of the plan. Then they keep what they measured until another
+    /// master takes the run over.
+    Plan,
+}
+
+impl Lease {
+    /// After how long it ends, if it does before the plan.
+    pub fn time(self) -> Option<Duration> {
+        match self {
+            Self::Millis(millis) => Some(Duration::from_millis(millis)),
+            Self::Plan => None,
+        }
+    }
+}
+
+/// The term of a master that comes after those that had terms up to this one. Two
+/// that come at the same time have different ones.
+pub fn term_after(term: u64) -> u64 {
+    let (_, random) = uuid::Uuid::now_v7().as_u64_pair();
+    (((term >> 32) + 1) << 32) | (random & u64::from(u32::MAX))
+}
+
+/// What a worker has of a run whose master is gone.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Kept {
+    /// The number of the question.
+    pub number: u32,
+    /// Its part, as it was given.
+    pub assignment: Assignment,
+    /// What it was told, from the beginning.
+    pub log: Vec<Entry>,
+    /// The time of the master that is gone, now.
+    pub at: Moment,
+    /// How its clock stood to that master's.
+    pub clock: ClockCheck,
+    /// The highest term that it heard of.
+    pub term: u64,
 }
 
 /// A file by what is in it.
@@ -308,6 +395,15 @@ mod tests {
                 "{shown}"
             );
         }
+    }
+
+    #[test]
+    fn who_comes_after_another_has_a_higher_term_and_one_of_its_own() {
+        let first = term_after(0);
+        let (one, other) = (term_after(first), term_after(first));
+        assert!(0 < first && first < one && first < other);
+        assert!(one.max(other) < term_after(one) && one.max(other) < term_after(other));
+        assert_ne!(one, other);
     }
 
     #[test]

@@ -110,7 +110,7 @@ impl Connection {
                     let may_pass = matches!(
                         error.kind(),
                         ConnectErrorKind::Io | ConnectErrorKind::TimedOut | ConnectErrorKind::Dns
-                    );
+                    ) && of_certificate(&error.to_string()).is_none();
                     if !may_pass || patience.is_some_and(|patience| began.elapsed() >= patience) {
                         return Err(no_connection(&at, &error));
                     }
@@ -181,7 +181,7 @@ async fn options(
     let unreadable = |path: &std::path::Path, error: &dyn std::fmt::Display| {
         Error::Config(vec![
             Problem::new(format!("cannot read `{}`: {error}", path.display()))
-                .hint("`--nats-creds` and `--nats-nkey` take files that you may read"),
+                .hint("what is about NATS takes files that you may read"),
         ])
     };
     let up = Arc::new(up);
@@ -229,6 +229,7 @@ async fn options(
         options = options.nkey(seed.to_owned());
     }
     if let Some(path) = &access.ca {
+        std::fs::read(path).map_err(|error| unreadable(path, &error))?;
         options = options
             .add_root_certificates(path.clone())
             .require_tls(true);
@@ -241,14 +242,51 @@ async fn options(
     Ok(options)
 }
 
+/// What is wrong with a certificate, in plain words, and what to do about it; if it
+/// is one that is in the way.
+fn of_certificate(error: &str) -> Option<(String, &'static str)> {
+    const STRANGE: &str = "the certificate is signed by nobody that this machine trusts";
+    const SIGNER: &str = "`--nats-ca` names the certificate of who signed it";
+    let known = [
+        ("UnknownIssuer", STRANGE, SIGNER),
+        // By somebody of the same name, such as an authority that was made anew.
+        ("BadSignature", STRANGE, SIGNER),
+        (
+            "not valid for name",
+            "the certificate is for another name",
+            "write the server's name in the URL as its certificate has it",
+        ),
+        (
+            "xpired",
+            "the certificate has expired",
+            "give the server a new one; is this machine's clock right?",
+        ),
+        (
+            "ertificateRequired",
+            "it wants to see a certificate",
+            "`--nats-cert` and `--nats-key` name one",
+        ),
+    ];
+    let found = known.iter().find(|(mark, ..)| error.contains(mark));
+    error.contains("ertificate").then(|| match found {
+        Some((_, what, hint)) => ((*what).to_owned(), *hint),
+        None => (
+            error.to_owned(),
+            "check the certificates: `--nats-ca` names one to trust",
+        ),
+    })
+}
+
 fn no_connection(at: &str, error: &async_nats::ConnectError) -> Error {
+    if let Some((what, hint)) = of_certificate(&error.to_string()) {
+        return Error::Cluster(
+            Problem::new(format!("cannot connect to the NATS server at {at}: {what}")).hint(hint),
+        );
+    }
     let hint = match error.kind() {
         ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
             "it does not know this key: check `--nats-nkey`, `--nats-creds`, or the name and \
              password in the URL"
-        }
-        _ if error.to_string().contains("certificate") => {
-            "check the certificates: `--nats-ca` names one to trust"
         }
         ConnectErrorKind::Tls => "check the certificates: `--nats-ca` names one to trust",
         ConnectErrorKind::ServerParse => "write `nats://HOST:PORT` or `tls://HOST:PORT`",

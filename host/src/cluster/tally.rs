@@ -94,6 +94,7 @@ impl Outbox {
             first: self.first,
             news: self.news.iter().cloned().collect(),
             take,
+            term: 0,
         }
     }
 }

@@ -8,6 +8,9 @@
 //! | making | components are compiled and data is read |
 //! | asking the time | it knows the master's |
 //! | playing | the master has its last words, lets it go, or is silent for longer than the lease |
+//!
+//! Where the lease is the plan, a silent master ends nothing: the part is played to its
+//! end, and all that was measured is kept until another master takes the run over.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,7 +25,10 @@ use tokio::time::sleep_until;
 
 use super::artefact::{Receiving, Store};
 use super::master::{BEAT, Identity};
-use super::message::{Artefact, Assignment, Beat, Entry, Hello, Part, ToMaster, ToWorker, VERSION};
+use super::message::{
+    Artefact, Assignment, Beat, Entry, Hello, Kept, Lease, Part, Report, ToMaster, ToWorker,
+    VERSION,
+};
 use super::nats::{Access, Connection};
 use super::subject::{Subjects, is_part};
 use super::tally::Outbox;
@@ -30,9 +36,9 @@ use super::wire::{Reader, Unread};
 use crate::error::{Error, ExitCode, Problem};
 use crate::plan::{Plan, ScriptSource, Share};
 use crate::recorder::{Recorders, Role, Setup};
-use crate::run::link::{ClockCheck, Command, Moment, News, Origin, Post, WorkerId};
+use crate::run::link::{ClockCheck, Command, Measured, Moment, News, Origin, Post, WorkerId};
 use crate::run::node::NodeReport;
-use crate::run::{Duty, Stop, Worker, run_info};
+use crate::run::{Duty, OnLoss, Stop, Worker, run_info};
 use crate::vu::{RunContext, Script};
 
 /// How often the master is asked for the time: the fastest answer counts.
@@ -45,6 +51,12 @@ const MISSING: Duration = Duration::from_millis(200);
 const RECORDERS_FINISH: Duration = Duration::from_secs(10);
 /// After how much of its lease a worker says that its master is silent.
 const UNEASY: f64 = 0.5;
+/// After how long it says so if its lease is the plan; and how long it goes on if
+/// nothing has started yet.
+const SILENT: Duration = Duration::from_secs(10);
+const NOT_STARTED: Duration = Duration::from_secs(30);
+/// How long it keeps what it measured for a master that takes the run over.
+const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What it takes to be a worker.
 pub struct Agent {
@@ -189,7 +201,15 @@ struct Playing {
     run: String,
     worker: WorkerId,
     name: String,
-    lease: Duration,
+    assignment: Assignment,
+    origin: Origin,
+    clock: ClockCheck,
+    /// The term of its master.
+    term: u64,
+    /// For another master, if one may take the run over.
+    memory: Option<Memory>,
+    has_started: bool,
+    told_kept: bool,
     commands: Option<UnboundedSender<Command>>,
     news: UnboundedReceiver<News>,
     core: JoinHandle<()>,
@@ -214,6 +234,14 @@ struct Playing {
     concluded: bool,
     report: Option<NodeReport>,
     recorders: Option<Recorders>,
+}
+
+/// All that happened in a run so far, for a master that takes it over.
+#[derive(Debug, Default)]
+struct Memory {
+    log: Vec<Entry>,
+    measured: Option<Measured>,
+    news: Vec<News>,
 }
 
 impl<S: Script> Node<S> {
@@ -304,7 +332,7 @@ impl<S: Script> Node<S> {
                 None
             }
             State::Preparing(preparing) => {
-                let lease = Duration::from_millis(preparing.assignment.orphan_timeout_ms);
+                let lease = preparing.assignment.lease.time().unwrap_or(NOT_STARTED);
                 if now >= preparing.heard + lease.max(ANSWER) {
                     let why = format!("its master was silent for {}", crate::units::Pretty(lease));
                     return self.fail(Problem::new(why)).await;
@@ -350,7 +378,9 @@ impl<S: Script> Node<S> {
     async fn hear(&mut self, said: ToWorker) -> Option<Result<ExitCode, Error>> {
         match said {
             ToWorker::Call if matches!(self.part, State::Free) => self.greet().await,
-            ToWorker::Call => {}
+            ToWorker::Call => self.excuse().await,
+            ToWorker::Who { run, number } => self.tell_what_it_has(&run, number).await,
+            ToWorker::Adopt { run, term } => self.adopt(&run, term),
             ToWorker::Refuse(why) => {
                 if matches!(self.part, State::Free) {
                     let problem = Problem::new(format!("the master refuses this worker: {why}"));
@@ -358,17 +388,82 @@ impl<S: Script> Node<S> {
                 }
             }
             ToWorker::Assign(assignment) => return self.take_part(*assignment).await,
-            ToWorker::Release { run } => return self.let_go(&run).await,
+            ToWorker::Release { run, term } => return self.let_go(&run, term).await,
             ToWorker::Pong {
                 number,
                 at,
                 wall_ms,
             } => return self.hear_time(number, at, wall_ms).await,
             ToWorker::Part(part) => return self.receive(part).await,
-            ToWorker::Log { run, from, entries } => self.do_log(&run, from, entries).await,
+            ToWorker::Log {
+                run,
+                from,
+                entries,
+                term,
+            } => self.do_log(&run, term, from, entries).await,
             ToWorker::Beat(beat) => return self.hear_beat(beat).await,
         }
         None
+    }
+
+    /// Says why it is not free.
+    async fn excuse(&mut self) {
+        if let State::Playing(playing) = &self.part {
+            let engaged = ToMaster::Engaged {
+                name: self.agent.name.clone(),
+                run: playing.run.clone(),
+                is_orphan: playing.is_uneasy,
+            };
+            self.say(&engaged).await;
+        }
+    }
+
+    /// Tells a master that looks for it what it has of a run.
+    async fn tell_what_it_has(&mut self, run: &str, number: u32) {
+        let State::Playing(playing) = &self.part else {
+            return;
+        };
+        if playing.run != run {
+            return;
+        }
+        let Some(memory) = &playing.memory else {
+            return;
+        };
+        let kept = Kept {
+            number,
+            assignment: playing.assignment.clone(),
+            log: memory.log.clone(),
+            at: playing.origin.moment(Instant::now()),
+            clock: playing.clock,
+            term: playing.term,
+        };
+        self.say(&ToMaster::Kept(Box::new(kept))).await;
+    }
+
+    /// Has another master from now on.
+    fn adopt(&mut self, run: &str, term: u64) {
+        let State::Playing(playing) = &mut self.part else {
+            return;
+        };
+        if playing.run != run || term <= playing.term {
+            return;
+        }
+        let Some(memory) = &playing.memory else {
+            return;
+        };
+        playing.term = term;
+        playing.heard = Instant::now();
+        playing.is_uneasy = false;
+        playing.take = 0;
+        playing.outbox = Outbox::new();
+        if let Some(measured) = &memory.measured {
+            playing.outbox.measured(measured.clone());
+        }
+        for news in &memory.news {
+            playing.outbox.tell(news.clone());
+        }
+        playing.report_due = Some(Instant::now());
+        (self.agent.tell)(&format!("run {run}: another master has taken it over"));
     }
 
     /// Takes its part in a run, unless it has one.
@@ -478,7 +573,7 @@ impl<S: Script> Node<S> {
         let job = Job {
             plan: self.local_plan(assignment)?,
             share: assignment.share,
-            may_take_over: assignment.may_take_over,
+            may_take_over: assignment.on_loss == OnLoss::Rebalance,
         };
         let make = self.make.clone();
         Ok(Stage::Making(tokio::task::spawn_blocking(move || {
@@ -725,8 +820,14 @@ impl<S: Script> Node<S> {
         self.part = State::Playing(Box::new(Playing {
             run: assignment.run.clone(),
             worker: assignment.worker,
-            name: assignment.name,
-            lease: Duration::from_millis(assignment.orphan_timeout_ms),
+            name: assignment.name.clone(),
+            origin: clocked.origin,
+            clock,
+            term: assignment.term,
+            memory: (assignment.lease == Lease::Plan).then(Memory::default),
+            has_started: false,
+            told_kept: false,
+            assignment: assignment.clone(),
             commands: Some(commands),
             news,
             core,
@@ -776,11 +877,11 @@ impl<S: Script> Node<S> {
     }
 
     /// Does what the master's log says, from where it was.
-    async fn do_log(&mut self, run: &str, from: u64, entries: Vec<Entry>) {
+    async fn do_log(&mut self, run: &str, term: u64, from: u64, entries: Vec<Entry>) {
         let State::Playing(playing) = &mut self.part else {
             return;
         };
-        if playing.run != run {
+        if playing.run != run || playing.term != term {
             return;
         }
         playing.heard = Instant::now();
@@ -791,6 +892,9 @@ impl<S: Script> Node<S> {
         for (number, entry) in (from..).zip(entries) {
             if number == playing.applied + 1 {
                 playing.applied = number;
+                if let Some(memory) = &mut playing.memory {
+                    memory.log.push(entry.clone());
+                }
                 if entry.to.is_none_or(|to| to == playing.worker) {
                     playing.obey(entry.command);
                 }
@@ -801,6 +905,14 @@ impl<S: Script> Node<S> {
     async fn hear_beat(&mut self, beat: Beat) -> Option<Result<ExitCode, Error>> {
         let now = Instant::now();
         let playing = match &mut self.part {
+            State::Playing(playing) if playing.run == beat.run && beat.term > playing.term => {
+                // It has another master, which does not know it yet.
+                self.tell_what_it_has(&beat.run, 0).await;
+                return None;
+            }
+            State::Playing(playing) if playing.run == beat.run && beat.term < playing.term => {
+                return None;
+            }
             State::Playing(playing) if playing.run == beat.run => playing,
             State::Preparing(preparing) if preparing.assignment.run == beat.run => {
                 preparing.heard = now;
@@ -853,6 +965,12 @@ impl<S: Script> Node<S> {
                     let later = playing.spread.mul_f64(slot as f64 / 1e3);
                     playing.report_due.get_or_insert(now + later);
                 }
+                if let Some(memory) = &mut playing.memory {
+                    match &mut memory.measured {
+                        Some(all) => all.merge((*measured).clone()),
+                        None => memory.measured = Some((*measured).clone()),
+                    }
+                }
                 playing.outbox.measured(*measured);
                 None
             }
@@ -866,6 +984,9 @@ impl<S: Script> Node<S> {
                     News::Finished { .. } => playing.is_over = true,
                     News::Concluded(_) => playing.concluded = true,
                     _ => {}
+                }
+                if let Some(memory) = &mut playing.memory {
+                    memory.news.push(news.clone());
                 }
                 playing.outbox.tell(news);
                 playing.report_due = Some(now);
@@ -900,18 +1021,44 @@ impl<S: Script> Node<S> {
             playing.obey(Command::Take);
         }
         let silent = now.saturating_duration_since(playing.heard);
-        if !playing.is_uneasy && silent >= playing.lease.mul_f64(UNEASY) {
+        let lease = playing.lease();
+        if !playing.is_uneasy && silent >= lease.map_or(SILENT, |lease| lease.mul_f64(UNEASY)) {
             playing.is_uneasy = true;
-            let lease = crate::units::Pretty(playing.lease);
-            (self.agent.tell)(&format!(
-                "the master is silent; without it the load ends {lease} after its last sign of life"
-            ));
+            (self.agent.tell)(&match lease {
+                Some(lease) => format!(
+                    "the master is silent; without it the load ends {} after its last sign of life",
+                    crate::units::Pretty(lease)
+                ),
+                None => format!(
+                    "the master is silent: the load goes on to the end of the plan, and what comes \
+                     of it is kept; `squall master --resume {}` takes the run over",
+                    playing.run
+                ),
+            });
         }
-        if playing.ending.is_none() && silent >= playing.lease {
-            playing.ending = Some(now);
-            playing.exit_code = ExitCode::Incomplete;
-            (self.agent.tell)("the master is gone: the load ends");
-            playing.obey(Command::Stop(None));
+        match lease {
+            Some(lease) if playing.ending.is_none() && silent >= lease => {
+                playing.ending = Some(now);
+                playing.exit_code = ExitCode::Incomplete;
+                (self.agent.tell)("the master is gone: the load ends");
+                playing.obey(Command::Stop(None));
+            }
+            None if playing.is_over && silent >= KEPT => {
+                playing.exit_code = ExitCode::Incomplete;
+                (self.agent.tell)(&format!(
+                    "nobody has taken the run over for {}: its result is given up",
+                    crate::units::Pretty(KEPT)
+                ));
+                return self.finish().await;
+            }
+            None if playing.is_over && playing.is_uneasy && !playing.told_kept => {
+                playing.told_kept = true;
+                (self.agent.tell)(&format!(
+                    "the plan is through; `squall master --resume {}` collects the result",
+                    playing.run
+                ));
+            }
+            _ => {}
         }
         match playing.ending {
             Some(since) if now >= since + playing.grace => {
@@ -921,7 +1068,8 @@ impl<S: Script> Node<S> {
             }
             // Those that have nothing to do any more need not wait.
             Some(_)
-                if playing.is_over && (silent >= playing.lease || playing.outbox.is_empty()) =>
+                if playing.is_over
+                    && (silent >= lease.unwrap_or(SILENT) || playing.outbox.is_empty()) =>
             {
                 return self.finish().await;
             }
@@ -929,9 +1077,12 @@ impl<S: Script> Node<S> {
         }
         if playing.report_due.is_some_and(|due| now >= due) {
             playing.report_due = None;
-            let report = playing
-                .outbox
-                .report(&playing.run, playing.worker, playing.take);
+            let report = Report {
+                term: playing.term,
+                ..playing
+                    .outbox
+                    .report(&playing.run, playing.worker, playing.take)
+            };
             let prepared = playing.prepared.filter(|(_, at)| now >= *at + BEAT);
             if let Some((clock, _)) = prepared {
                 playing.prepared = Some((clock, now));
@@ -954,8 +1105,10 @@ impl<S: Script> Node<S> {
     }
 
     /// The master needs it no more.
-    async fn let_go(&mut self, run: &str) -> Option<Result<ExitCode, Error>> {
+    async fn let_go(&mut self, run: &str, term: u64) -> Option<Result<ExitCode, Error>> {
         match &mut self.part {
+            // By one whose place another has taken.
+            State::Playing(playing) if playing.run == run && term < playing.term => None,
             State::Playing(playing) if playing.run == run => {
                 if !playing.concluded {
                     playing.exit_code = ExitCode::Incomplete;
@@ -1026,6 +1179,9 @@ impl<S: Script> Node<S> {
             State::Playing(playing) => {
                 playing.exit_code = ExitCode::Interrupted;
                 let run = playing.run.clone();
+                if playing.is_uneasy && playing.memory.is_some() {
+                    (self.agent.tell)(&format!("its part of the run {run} is lost with it"));
+                }
                 playing.ending.get_or_insert(Instant::now());
                 playing.obey(if is_second {
                     Command::Cut
@@ -1046,8 +1202,18 @@ impl<S: Script> Node<S> {
 }
 
 impl Playing {
+    /// How long it goes on without its master; `None` is to the end of the plan.
+    fn lease(&self) -> Option<Duration> {
+        match self.assignment.lease {
+            // There is nothing to play to its end.
+            Lease::Plan if !self.has_started => Some(NOT_STARTED),
+            lease => lease.time(),
+        }
+    }
+
     /// Tells the core.
     fn obey(&mut self, command: Command) {
+        self.has_started |= matches!(command, Command::Start(_));
         if let Some(report) = &mut self.report {
             report.obey(&command);
         }

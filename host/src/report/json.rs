@@ -211,6 +211,7 @@ fn worker(worker: &WorkerOutcome) -> Value {
         "lost": lost.map(|(after, why)| json!({
             "after_ms": millis(after.as_secs_f64() * 1e3),
             "reason": why,
+            "told_until_ms": worker.told.map(|told| millis(told.as_secs_f64() * 1e3)),
         })),
         "duration_histogram": worker.duration_histogram.buckets().collect::<Vec<_>>(),
     })

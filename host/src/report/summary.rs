@@ -90,6 +90,10 @@ fn worker_line(worker: &WorkerOutcome) -> String {
     match (&worker.lost, worker.returns) {
         (Some((after, why)), _) => {
             parts.push(format!("LOST after {}: {}", span(*after), clean(why)));
+            parts.push(match worker.told {
+                Some(told) => format!("what it did after {} is not counted", span(told)),
+                None => "nothing of what it did is counted".to_owned(),
+            });
         }
         (None, 0) => {}
         (None, 1) => parts.push("was lost once, and came back with all it measured".to_owned()),
@@ -1026,8 +1030,14 @@ fn metric_figures(metric: &MetricStats) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::super::made_up;
     use super::*;
+    use crate::plan::Share;
+    use crate::run::Health;
+    use crate::run::link::ClockCheck;
+    use crate::stats::Histogram;
 
     /// Compares with the expected output beside this file; with
     /// `UPDATE_EXPECT=1` writes it anew.
@@ -1062,6 +1072,51 @@ mod tests {
             let text = render(&outcome, columns, Palette::PLAIN);
             fits(&text, columns);
             is_golden(&format!("shop-{columns}"), &text);
+        }
+    }
+
+    #[test]
+    fn a_worker_is_a_line_with_what_is_to_be_known_of_it() {
+        let lost = Some((Duration::from_secs(12), "it is silent".to_owned()));
+        let worker = |name: &str, index, lost, told| WorkerOutcome {
+            name: name.to_owned(),
+            share: Share::new(index, 3),
+            clock: Some(ClockCheck {
+                offset_ms: -12.3,
+                error_ms: 0.4,
+            }),
+            requests: 1_234,
+            iterations: 617,
+            duration_histogram: Histogram::default(),
+            health: Some(Health {
+                cpu_is_known: true,
+                cpu_max_percent: 61.3,
+                scheduler_lag_max: Duration::from_micros(2_310),
+                ..Health::default()
+            }),
+            lost,
+            told,
+            returns: 0,
+        };
+        let mut outcome = made_up::shop();
+        let told = Some(Duration::from_secs(9));
+        outcome.workers = vec![
+            worker("load-1", 0, None, told),
+            worker("load-2", 1, lost.clone(), told),
+            worker("load-3", 2, lost, None),
+        ];
+        outcome.workers[0].returns = 1;
+        let text = render(&outcome, 140, Palette::PLAIN);
+        let flat: Vec<_> = text.split_whitespace().collect();
+        let flat = flat.join(" ");
+        for line in [
+            "Workers: 3, of which 2 lost",
+            "load-1: share 1 of 3, 1,234 requests · CPU at most 61.3 % · lag 2.31 ms · clock -12.3 ms \
+             ± 0.40 ms · was lost once, and came back with all it measured",
+            "LOST after 12.0s: it is silent · what it did after 9.0s is not counted",
+            "LOST after 12.0s: it is silent · nothing of what it did is counted",
+        ] {
+            assert!(flat.contains(line), "no `{line}` in {flat}");
         }
     }
 

@@ -8,6 +8,9 @@
 //! | running | every VU is made and `setup` is done | iterations start |
 //! | stopping | the last scenario's time is over, the user or a script ends the run | iterations under way may end, each scenario's for its graceful stop; then they are cut |
 //! | finishing | every VU has ended | `teardown`, last statistics, recorders |
+//!
+//! One that takes a run over from a master that is gone begins with what the workers
+//! were told until then ([`Past`]): it is where that master was, and goes on from there.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,8 +23,8 @@ use super::cadence::{Cadence, Ticks};
 use super::control::{self, Action, Applied, Controlled, Status};
 use super::judge::RunJudge;
 use super::link::{
-    Command, Conclusion, Data, Ending, Fleet, Measured, Member, News, Readiness, Standing, Start,
-    Steering, TakeOver, To, WorkerId,
+    Command, Conclusion, Data, Ending, Fleet, Measured, Member, News, Past, Readiness, Standing,
+    Start, Steering, TakeOver, To, WorkerId,
 };
 use super::pilot::{Heading, Pilot, ShapeOutcome};
 use super::pulse::Lag;
@@ -125,6 +128,7 @@ pub fn run_part<S: Script>(setup: Setup<S>, part: Part) -> Result<Outcome, Error
         control,
         pilot,
         on_loss: OnLoss::Abort,
+        past: None,
     };
     let (ended, ()) = runtime.block_on(async {
         // Without its conductor the worker has nobody to hear, and ends.
@@ -194,6 +198,8 @@ struct Hand {
     ready: Option<Result<Readiness, ScriptError>>,
     set_up: Option<Result<Data, Problem>>,
     torn_down: bool,
+    /// What it tells first is all of what it measured, before this master as well.
+    is_catching_up: bool,
     /// It was asked for what it measured, and has not answered yet.
     awaited: bool,
     standing: Standing,
@@ -207,11 +213,14 @@ struct Hand {
     played: Played,
     /// No iterations start on it any more.
     stopped: bool,
-    /// All its VUs have ended.
+    /// All its VUs have ended, and when.
     finished: bool,
+    finished_at: Option<Instant>,
     concluded: Option<Box<Conclusion>>,
     /// Since when it is gone, and why.
     lost: Option<(Duration, String)>,
+    /// When it last told what it measured.
+    told: Option<Duration>,
     /// How often it was gone and came back.
     returns: u32,
     requests: u64,
@@ -226,6 +235,7 @@ impl Hand {
             ready: None,
             set_up: None,
             torn_down: false,
+            is_catching_up: false,
             awaited: false,
             standing: Standing::default(),
             shares: member.share.into_iter().collect(),
@@ -236,8 +246,10 @@ impl Hand {
             member,
             stopped: false,
             finished: false,
+            finished_at: None,
             concluded: None,
             lost: None,
+            told: None,
             returns: 0,
             requests: 0,
             iterations: 0,
@@ -319,6 +331,14 @@ pub(super) struct Conductor {
     /// What `setup` returned, and whether there are hooks at all.
     data: Data,
     has_hooks: bool,
+    /// Whether a worker was told to run `teardown`.
+    told_to_tear_down: bool,
+    /// What was before this master, until it has taken it in; and whether there
+    /// was anything.
+    past: Option<Past>,
+    is_resumed: bool,
+    /// The master before this one had told the workers to end the load.
+    was_being_ended: bool,
 }
 
 /// A run that has ended.
@@ -350,6 +370,7 @@ impl Conductor {
             control,
             pilot,
             on_loss,
+            past,
         } = conducting;
         let mut intervals = feed.stats_intervals();
         // The run's own comes first, whether a recorder has it or not: it is the
@@ -396,28 +417,21 @@ impl Conductor {
             is_ramping_up: false,
             data: Data::default(),
             has_hooks: false,
+            told_to_tear_down: false,
+            is_resumed: past.is_some(),
+            was_being_ended: false,
+            past,
             context,
         }
     }
 
     pub(super) async fn conduct(mut self) -> Result<Ended, Error> {
-        self.ready().await?;
-        let reason = match self.set_up().await {
-            Err(error) => {
-                // What other scenarios set up is theirs to take down.
-                self.tear_down().await;
-                return Err(error);
-            }
-            Ok(None) => {
-                self.start().await;
+        let reason = match self.past.take() {
+            Some(past) => {
+                self.resume(past).await;
                 self.watch_over().await
             }
-            // Nothing has started: there is nothing to wait for.
-            Ok(Some(reason)) => {
-                let reason = self.stopping(reason);
-                self.cut().await;
-                reason
-            }
+            None => self.conduct_from_the_start().await?,
         };
         self.context.enter(Phase::Finishing);
         self.show();
@@ -425,6 +439,85 @@ impl Conductor {
         let shape = self.hear_the_shape_out().await;
         self.conclude().await;
         Ok(self.end(reason, shape))
+    }
+
+    /// From nothing to the end of the load: why it has ended.
+    async fn conduct_from_the_start(&mut self) -> Result<StopReason, Error> {
+        self.ready().await?;
+        match self.set_up().await {
+            Err(error) => {
+                // What other scenarios set up is theirs to take down.
+                self.tear_down().await;
+                Err(error)
+            }
+            Ok(None) => {
+                self.start().await;
+                Ok(self.watch_over().await)
+            }
+            // Nothing has started: there is nothing to wait for.
+            Ok(Some(reason)) => {
+                let reason = self.stopping(reason);
+                self.cut().await;
+                Ok(reason)
+            }
+        }
+    }
+
+    /// Takes over where another master was, with all that the workers measured.
+    async fn resume(&mut self, past: Past) {
+        let Past { start, told } = past;
+        let started = self.fleet.origin.instant(start.at);
+        self.context
+            .start_clock_at(Clock::at(started, start.wall_ms));
+        self.data = start.data;
+        self.run_from(started);
+        let now = Instant::now();
+        self.judge.resume(now.saturating_duration_since(started));
+        self.crew
+            .iter_mut()
+            .for_each(|hand| hand.is_catching_up = true);
+        for (to, command) in told {
+            match command {
+                Command::Steer(steering) => {
+                    let Steering {
+                        scenario,
+                        at,
+                        steer,
+                        change,
+                    } = *steering;
+                    let at = self.fleet.origin.instant(at);
+                    self.courses.recall(scenario as usize, at, steer);
+                    self.remember(at.saturating_duration_since(started), &change);
+                }
+                Command::TakeOver(part) => {
+                    let TakeOver { share, from, .. } = *part;
+                    if let Some(hand) = self.crew.get_mut(from as usize) {
+                        hand.gave_away = true;
+                        hand.shares.clear();
+                    }
+                    if let To::One(heir) = to
+                        && let Some(hand) = self.crew.get_mut(heir as usize)
+                    {
+                        hand.shares.push(share);
+                        hand.parts += 1;
+                    }
+                }
+                Command::Stop(None) | Command::Cut if to == To::All => {
+                    self.was_being_ended = true;
+                    let reason = "its first master was ending it when it was lost";
+                    self.landed
+                        .send_replace(Some(StopReason::Other(reason.into())));
+                }
+                Command::TearDown(_) => self.told_to_tear_down = true,
+                _ => {}
+            }
+        }
+        // What it tells first ends with that.
+        let has_told = |hand: &Hand| hand.ready.is_some();
+        self.wait_for(Wanted::Nothing, |conductor| {
+            conductor.here().all(|(_, hand)| has_told(hand))
+        })
+        .await;
     }
 
     /// Tells workers something.
@@ -447,17 +540,13 @@ impl Conductor {
         })
         .await;
         for hand in &self.crew {
-            match &hand.ready {
-                Some(Ok(readiness)) => self.has_hooks |= readiness.has_hooks,
-                Some(Err(error)) => {
-                    return Err(Error::Script(
-                        script_failed("the script cannot start", error).hint(
-                            "no VU has run; `squall inspect` tells what a script asks for, and \
-                             `--vu-memory` says how much memory it gets",
-                        ),
-                    ));
-                }
-                None => {}
+            if let Some(Err(error)) = &hand.ready {
+                return Err(Error::Script(
+                    script_failed("the script cannot start", error).hint(
+                        "no VU has run; `squall inspect` tells what a script asks for, and \
+                         `--vu-memory` says how much memory it gets",
+                    ),
+                ));
             }
         }
         self.all_here()
@@ -525,46 +614,60 @@ impl Conductor {
     async fn start(&mut self) {
         let lead = self.fleet.lead;
         let clock = self.context.start_clock_at(Clock::start_in(lead));
-        self.started = clock.started();
-        self.recent_began = self.started;
+        let started = clock.started();
         let start = Start {
-            at: self.fleet.origin.moment(self.started),
-            wall_ms: clock.wall_ms(self.started),
+            at: self.fleet.origin.moment(started),
+            wall_ms: clock.wall_ms(started),
             data: self.data.clone(),
         };
         if !lead.is_zero() {
             // Who has to hear of it from afar does so before it is time.
             self.tell(To::All, Command::Start(Box::new(start.clone())));
-            sleep_until(self.started.into()).await;
+            sleep_until(started.into()).await;
         }
-        let plan = &self.context.plan;
-        for cadence in &mut self.cadences {
-            cadence.start(self.started);
-        }
-        if let Some(pilot) = &mut self.pilot {
-            pilot.start(self.started);
-        }
-        self.looks = Ticks::new(self.started, LOOK.min(plan.stats_interval));
-        if !self.is_standalone {
-            self.usage = Some(Usage::new(self.started, plan.system_interval, 1));
-        }
-        self.courses = Courses::new(plan, self.started, self.fleet.ahead);
-        self.context.enter(Phase::Running);
-        self.context.publish(EventKind::RunStarted);
+        self.run_from(started);
         if lead.is_zero() {
             // Nothing that was measured comes before the run's first event.
             self.tell(To::All, Command::Start(Box::new(start)));
         }
-        self.is_ramping_up = true;
-        if self
-            .courses
-            .ramped_up()
-            .is_some_and(|at| at <= self.started)
-        {
+        let has_all = |at: Instant| at <= started;
+        if self.ramped_up().is_some_and(has_all) {
             self.ramp_up_finished(planned_vus(&self.context.plan));
         }
         // Whoever steers the run need not wait for the first look.
         self.show();
+    }
+
+    /// Enters the time in which iterations start.
+    fn run_from(&mut self, started: Instant) {
+        self.started = started;
+        self.recent_began = started;
+        let plan = &self.context.plan;
+        for cadence in &mut self.cadences {
+            cadence.start(started);
+        }
+        if let Some(pilot) = &mut self.pilot {
+            pilot.start(started);
+        }
+        self.looks = Ticks::new(started, LOOK.min(plan.stats_interval));
+        if !self.is_standalone {
+            self.usage = Some(Usage::new(started, plan.system_interval, 1));
+        }
+        self.courses = Courses::new(plan, started, self.fleet.ahead);
+        self.is_ramping_up = true;
+        self.context.enter(Phase::Running);
+        self.context.publish(EventKind::RunStarted);
+    }
+
+    /// When there are as many VUs as there will be. Open models make theirs as they
+    /// need them: for those the first second tells.
+    fn ramped_up(&self) -> Option<Instant> {
+        let at = self.courses.ramped_up()?;
+        let mut scenarios = self.context.plan.scenarios.iter();
+        Some(match scenarios.any(|it| it.executor.is_open()) {
+            true => at.max(self.started + LOOK),
+            false => at,
+        })
     }
 
     fn ramp_up_finished(&mut self, vus: u32) {
@@ -592,6 +695,11 @@ impl Conductor {
             })
             .await;
         let ended_early = reason.is_some();
+        let has_all = |at: Instant| at <= self.started + LOOK;
+        if !ended_early && self.ramped_up().is_some_and(has_all) {
+            // It was over before anybody looked.
+            self.ramp_up_finished(self.running());
+        }
         // The last worker may have been lost, after which nobody plays.
         let reason = reason.or_else(|| self.landed.borrow().clone());
         let reason = reason.unwrap_or_else(|| why(self.ending.borrow().as_ref()));
@@ -692,17 +800,22 @@ impl Conductor {
                 scenario: scenario as u32,
                 at: self.fleet.origin.moment(at),
                 steer,
+                change: change.clone(),
             };
-            self.tell(To::All, Command::Steer(steering));
+            self.tell(To::All, Command::Steer(Box::new(steering)));
             let told = EventKind::LoadChanged(Box::new(change.clone()));
             self.context.publish(told);
-            if change.by.is_by_hand() && self.load_changes.len() < CHANGES_KEPT {
-                let elapsed = self.started.elapsed();
-                self.load_changes.push((elapsed, change.clone()));
-            }
+            self.remember(self.started.elapsed(), &change);
             changes.push(change);
         }
         Ok(Applied { changes })
+    }
+
+    /// Keeps what people changed, for the summary.
+    fn remember(&mut self, elapsed: Duration, change: &LoadChange) {
+        if change.by.is_by_hand() && self.load_changes.len() < CHANGES_KEPT {
+            self.load_changes.push((elapsed, change.clone()));
+        }
     }
 
     /// Tells the shape what happened in the last second, and asks what is to be.
@@ -796,7 +909,7 @@ impl Conductor {
         {
             let due = self.due();
             let ramp_up = match self.is_ramping_up && self.look.is_none() {
-                true => self.courses.ramped_up(),
+                true => self.ramped_up(),
                 false => None,
             };
             tokio::select! {
@@ -944,11 +1057,16 @@ impl Conductor {
                 clock: None,
             }));
         }
+        let elapsed = self.elapsed(Instant::now());
         let Some(hand) = self.crew.get_mut(worker as usize) else {
             return;
         };
         match news {
-            News::Ready(ready) => hand.ready = Some(ready),
+            News::Ready(ready) => {
+                self.has_hooks |= matches!(&ready, Ok(it) if it.has_hooks);
+                hand.is_catching_up = false;
+                hand.ready = Some(ready);
+            }
             News::SetUp(set_up) => hand.set_up = Some(set_up),
             News::Measured(measured) => {
                 let Measured {
@@ -958,6 +1076,7 @@ impl Conductor {
                     asked,
                 } = *measured;
                 hand.standing = standing;
+                hand.told = Some(elapsed);
                 hand.awaited &= !asked;
                 let requests = measured.requests.values();
                 for series in requests {
@@ -969,6 +1088,11 @@ impl Conductor {
                 hand.iterations += measured.iterations.finished;
                 hand.count_done(&measured, &self.context.plan);
                 self.lag.merge(lag);
+                let is_past = std::mem::take(&mut hand.is_catching_up);
+                match is_past {
+                    true => self.judge.take_in_past(&measured),
+                    false => self.judge.take_in(&measured),
+                }
                 self.merge(&measured);
                 self.end_look_if_all_told();
             }
@@ -981,7 +1105,8 @@ impl Conductor {
             }
             // Of fewer parts than it was given since, it says so again.
             News::Stopped(parts) => hand.stopped = parts >= hand.parts,
-            News::Finished { parts, played } => {
+            News::Finished { parts, played, at } => {
+                hand.finished_at = Some(self.fleet.origin.instant(at));
                 hand.stopped = parts >= hand.parts;
                 hand.finished = parts >= hand.parts;
                 hand.awaited = false;
@@ -1097,6 +1222,7 @@ impl Conductor {
                 let left = left.iter().map(|left| left.map(|left| own.part(left)));
                 let part = TakeOver {
                     share,
+                    from: lost,
                     at,
                     left: left.collect(),
                 };
@@ -1118,7 +1244,6 @@ impl Conductor {
         for series in snapshot.requests.values() {
             self.recent.merge(series);
         }
-        self.judge.take_in(snapshot);
         if let Some(pilot) = &mut self.pilot {
             pilot.merge(snapshot);
         }
@@ -1246,6 +1371,10 @@ impl Conductor {
         let Some((worker, _)) = (0..).zip(&self.crew).map(set_up).find(|(_, here)| *here) else {
             return;
         };
+        if self.told_to_tear_down {
+            // By the master before this one: once is enough.
+            return;
+        }
         self.tell(To::One(worker), Command::TearDown(self.data.clone()));
         let at = worker as usize;
         let done = |conductor: &Self| {
@@ -1272,7 +1401,7 @@ impl Conductor {
 
     /// The last statistics, the verdict and the last event.
     fn end(mut self, reason: StopReason, shape: Option<ShapeOutcome>) -> Ended {
-        let now = Instant::now();
+        let now = self.ended_at();
         let last: Vec<_> = self
             .cadences
             .iter()
@@ -1286,7 +1415,8 @@ impl Conductor {
             .judge
             .conclude(now.saturating_duration_since(self.started));
         let is_broken_off = matches!(*self.ending.borrow(), Some(Ending::BrokenOff(_)));
-        let is_short = self.crew.iter().any(Hand::is_missed);
+        let is_short = self.crew.iter().any(Hand::is_missed) || self.was_being_ended;
+        let is_short = is_short || self.judge.has_gap();
         let played = self.played();
         let vus = played.started + played.never_started;
         let exit_code = match &reason {
@@ -1333,6 +1463,23 @@ impl Conductor {
             warnings,
             load_changes: self.load_changes,
             shape,
+        }
+    }
+
+    /// When the run was over: its end may be long past when a master takes it over.
+    fn ended_at(&self) -> Instant {
+        let now = Instant::now();
+        match self.is_resumed {
+            true => {
+                let ends = self.crew.iter().map(|hand| hand.finished_at.unwrap_or(now));
+                let playing = self
+                    .crew
+                    .iter()
+                    .zip(ends)
+                    .filter(|(hand, _)| hand.is_here());
+                playing.map(|(_, end)| end).max().unwrap_or(now)
+            }
+            false => now,
         }
     }
 
@@ -1422,6 +1569,7 @@ impl Hand {
             duration_histogram: self.durations.clone(),
             health: conclusion.map(|conclusion| conclusion.health.clone()),
             lost: self.lost.clone(),
+            told: self.told,
             returns: self.returns,
         }
     }

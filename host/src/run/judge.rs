@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use crate::event::EventKind;
 use crate::stats::Snapshot;
-use crate::stats::thresholds::{Judge, Stage, Verdict};
+use crate::stats::thresholds::{Judge, NOTHING_COUNTED, Stage, Verdict};
 use crate::vu::{Phase, RunContext};
 
 /// Judges a run by its plan's thresholds at every look, for the conductor.
@@ -34,6 +34,25 @@ impl RunJudge {
         if !self.judge.is_idle() {
             self.judge.take_in(measured);
         }
+    }
+
+    /// Takes in what was measured while there was no master to judge it: it counts
+    /// for the run as a whole, and in no window.
+    pub(super) fn take_in_past(&mut self, measured: &Snapshot) {
+        if !self.judge.is_idle() {
+            self.judge.take_in_past(measured);
+        }
+    }
+
+    /// Begins to judge in the middle of a run: `elapsed` of it is past.
+    pub(super) fn resume(&mut self, elapsed: Duration) {
+        self.judge.resume(elapsed);
+    }
+
+    /// Whether there were times in which a threshold should have been judged, and
+    /// was not.
+    pub(super) fn has_gap(&self) -> bool {
+        self.judge.has_gap()
     }
 
     /// Judges by what was measured in `elapsed`, and tells what changed.
@@ -90,8 +109,14 @@ impl RunJudge {
     /// What the user should know about thresholds that hold and judged nothing.
     pub(super) fn warnings(&self) -> Vec<String> {
         let empty = self.judge.conclusion();
-        let empty = empty.iter().filter(|it| it.passed && it.note.is_some());
+        let is_empty = |it: &&Verdict| it.passed && it.note.as_deref() == Some(NOTHING_COUNTED);
+        let gap = self.has_gap().then(|| {
+            "thresholds on windows and on `vus` were not judged while the run had no master"
+                .to_owned()
+        });
         empty
+            .iter()
+            .filter(is_empty)
             .map(|verdict| {
                 format!(
                     "nothing was measured that the threshold `{}` is on, which counts as 0: \
@@ -99,6 +124,7 @@ impl RunJudge {
                     verdict.expression
                 )
             })
+            .chain(gap)
             .collect()
     }
 }

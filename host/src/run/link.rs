@@ -24,6 +24,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use super::Health;
 use super::pulse::Lag;
 use crate::error::Problem;
+use crate::event::LoadChange;
 use crate::executor::{Played, Steer};
 use crate::measure::{ScriptError, json};
 use crate::plan::Share;
@@ -80,7 +81,7 @@ pub enum Command {
     Take,
     /// Another course for a scenario, from a time on: a target is that of all
     /// workers together.
-    Steer(Steering),
+    Steer(Box<Steering>),
     /// No more iterations: of one scenario, or of all.
     Stop(Option<u32>),
     /// Drops the iterations under way, or `setup` or `teardown`.
@@ -110,7 +111,7 @@ pub struct Start {
 }
 
 /// A change of a scenario's course.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Steering {
     /// Which scenario, by its number in the plan.
     pub scenario: u32,
@@ -118,6 +119,8 @@ pub struct Steering {
     pub at: Moment,
     /// What.
     pub steer: Steer,
+    /// What that changes, for a master that takes the run over.
+    pub change: LoadChange,
 }
 
 /// A part of a run that goes over to another worker.
@@ -125,6 +128,8 @@ pub struct Steering {
 pub struct TakeOver {
     /// Which part.
     pub share: Share,
+    /// Whose it was, or a part of it.
+    pub from: WorkerId,
     /// From when on.
     pub at: Moment,
     /// By scenario: how many iterations are left, if their number ends it.
@@ -151,6 +156,8 @@ pub enum News {
         parts: u32,
         /// How many VUs started in all, and how many could not.
         played: Played,
+        /// When.
+        at: Moment,
     },
     /// `teardown` is through.
     TornDown,
@@ -259,6 +266,16 @@ pub struct Fleet {
     /// How long workers have to tell what they measured before the others'
     /// figures are reported without them.
     pub patience: Duration,
+}
+
+/// What the workers of a run were told before this master, which takes it over
+/// from one that is gone; it has started.
+#[derive(Debug, Clone)]
+pub struct Past {
+    /// The start.
+    pub start: Start,
+    /// All of it, in order.
+    pub told: Vec<(To, Command)>,
 }
 
 /// A worker, as it takes part in a run.

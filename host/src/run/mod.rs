@@ -38,7 +38,7 @@ pub use self::conductor::{conduct, run, run_info, run_part};
 pub use self::pulse::Lag;
 pub use self::worker::{Duty, Worker};
 
-use self::link::{ClockCheck, Fleet, News};
+use self::link::{ClockCheck, Fleet, News, Past};
 
 /// What a run needs.
 pub struct Setup<S> {
@@ -96,10 +96,13 @@ pub struct Conducting {
     pub pilot: Option<pilot::Pilot>,
     /// What to do when a worker is lost.
     pub on_loss: OnLoss,
+    /// What the workers were told before, by a master that is gone.
+    pub past: Option<Past>,
 }
 
 /// What to do when a worker is lost while the run goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum OnLoss {
     /// The others go on with what they have.
     #[default]
@@ -207,6 +210,9 @@ pub struct WorkerOutcome {
     pub health: Option<Health>,
     /// How long the run had been going when it was lost, and why.
     pub lost: Option<(Duration, String)>,
+    /// How long the run had been going when it last told what it measured: what it
+    /// did after that is counted nowhere, if it is lost.
+    pub told: Option<Duration>,
     /// How often it was lost and came back.
     pub returns: u32,
 }

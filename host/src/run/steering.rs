@@ -80,9 +80,16 @@ impl Courses {
             }
         }
         for turn in &turns {
-            self.courses[turn.scenario].follow(turn);
+            self.courses[turn.scenario].follow(turn.at, turn.steer);
         }
         Ok(turns)
+    }
+
+    /// Takes what a scenario was told before to be done.
+    pub(super) fn recall(&mut self, scenario: usize, at: Instant, steer: Steer) {
+        if let Some(course) = self.courses.get_mut(scenario) {
+            course.follow(at, steer);
+        }
     }
 
     /// The scenarios that an order is about.
@@ -381,14 +388,14 @@ impl Course {
             .hint("give it a number of iterations a second")
     }
 
-    fn follow(&mut self, turn: &Turn) {
-        match turn.steer {
+    fn follow(&mut self, at: Instant, steer: Steer) {
+        match steer {
             Steer::Target(target) => {
-                let from = self.timeline.elapsed(turn.at).as_secs_f64();
+                let from = self.timeline.elapsed(at).as_secs_f64();
                 self.profile = self.profile.replaced(from, target);
             }
-            Steer::Pause => self.timeline.pause(turn.at),
-            Steer::Resume => self.timeline.resume(turn.at),
+            Steer::Pause => self.timeline.pause(at),
+            Steer::Resume => self.timeline.resume(at),
         }
     }
 }
@@ -500,6 +507,25 @@ mod tests {
         assert_eq!(courses.courses[0].target(later), Load::Vus(5));
         // Once more changes nothing.
         assert_eq!(courses.turn(&set, later).expect("it can"), []);
+    }
+
+    #[test]
+    fn what_was_told_before_is_recalled_as_it_was_told() {
+        let started = Instant::now();
+        let (mut told, mut recalled) = (courses(started), courses(started));
+        let mut now = started + Duration::from_secs(10);
+        for action in [Action::Set(Load::Vus(5)), Action::Pause, Action::Resume] {
+            let turns = told.turn(&order(Some("ramp"), action), now);
+            for turn in turns.expect("it can") {
+                recalled.recall(turn.scenario, turn.at, turn.steer);
+            }
+            now += Duration::from_secs(3);
+        }
+        let later = now + Duration::from_secs(20);
+        assert_eq!(told.status(later, |_| 0), recalled.status(later, |_| 0));
+        assert_eq!(told.lasts(started, later), recalled.lasts(started, later));
+        let minute = Duration::from_secs(60);
+        assert!(recalled.lasts(started, later) > minute);
     }
 
     #[test]

@@ -275,18 +275,13 @@ impl<S: Script> Worker<S> {
             }
             Command::Start(start) => self.start(*start),
             Command::Take => self.collect(true).await,
-            Command::Steer(Steering {
-                scenario,
-                at,
-                steer,
-            }) => {
-                self.steered.push(Steering {
-                    scenario,
-                    at,
-                    steer,
-                });
-                let at = self.origin.instant(at);
-                self.order(Some(scenario as usize), Order::Steer { at, steer });
+            Command::Steer(steering) => {
+                let order = Order::Steer {
+                    at: self.origin.instant(steering.at),
+                    steer: steering.steer,
+                };
+                self.order(Some(steering.scenario as usize), order);
+                self.steered.push(*steering);
             }
             Command::Stop(scenario) => {
                 if scenario.is_none() {
@@ -507,6 +502,7 @@ impl<S: Script> Worker<S> {
             self.tell(News::Finished {
                 parts: self.parts(),
                 played: self.played,
+                at: self.origin.moment(Instant::now()),
             });
         }
     }

@@ -21,6 +21,9 @@ use super::tracking::Tracking;
 use crate::plan::Threshold;
 use crate::plan::threshold::{BuiltIn, Metric, Shape};
 
+/// What is said of a threshold that holds because nothing was measured.
+pub const NOTHING_COUNTED: &str = "0, nothing measured";
+
 /// A threshold and how it stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
@@ -47,6 +50,8 @@ pub struct Judge {
     rows: Vec<Row>,
     /// The threshold that ends the run, once one does.
     breached: Option<usize>,
+    /// From when on it judges, if not from the start.
+    resumed: Option<Duration>,
 }
 
 /// A threshold, and how it stands.
@@ -111,7 +116,22 @@ impl Judge {
             windows,
             rows,
             breached: None,
+            resumed: None,
         }
+    }
+
+    /// Begins to judge so long after the run's start: windows begin there.
+    pub fn resume(&mut self, elapsed: Duration) {
+        self.resumed = Some(elapsed);
+        for window in &mut self.windows {
+            window.since = elapsed;
+            window.opened = elapsed;
+        }
+    }
+
+    /// Whether something was to be judged before it began.
+    pub fn has_gap(&self) -> bool {
+        self.resumed.is_some() && self.rows.iter().any(Row::is_of_the_moment)
     }
 
     /// Whether there is nothing to judge.
@@ -121,12 +141,18 @@ impl Judge {
 
     /// Takes in what was measured since the last time, by some thread.
     pub fn take_in(&mut self, measured: &Snapshot) {
+        self.take_in_past(measured);
+        let series = self.tracking.series();
+        for window in &mut self.windows {
+            series[window.series].gather(measured, &mut window.open);
+        }
+    }
+
+    /// Takes in what was measured before it began to judge: no window has it.
+    pub fn take_in_past(&mut self, measured: &Snapshot) {
         let series = self.tracking.series();
         for (series, tally) in series.iter().zip(&mut self.whole) {
             series.gather(measured, tally);
-        }
-        for window in &mut self.windows {
-            series[window.series].gather(measured, &mut window.open);
         }
     }
 
@@ -190,6 +216,11 @@ impl Judge {
             if stage == Stage::Over {
                 let whole = &self.whole[row.series];
                 row.conclude(whole);
+                if let Some(resumed) = self.resumed.filter(|_| row.is_of_the_moment()) {
+                    let from = crate::units::Pretty(resumed);
+                    row.note
+                        .get_or_insert(format!("judged from {from} on only"));
+                }
             }
             if row.holds != before {
                 changed.push(row.verdict());
@@ -226,6 +257,12 @@ impl Judge {
 }
 
 impl Row {
+    /// Whether it is judged by what is so at a time, which nobody can tell later.
+    fn is_of_the_moment(&self) -> bool {
+        let is_of_vus = matches!(self.threshold.metric, Metric::BuiltIn(BuiltIn::Vus));
+        self.window.is_some() || is_of_vus
+    }
+
     fn verdict(&self) -> Verdict {
         Verdict {
             expression: self.threshold.text().to_owned(),
@@ -269,7 +306,7 @@ impl Row {
             // Of something that may be misspelt, none at all is remarkable.
             let own = matches!(self.threshold.metric, Metric::Own(_));
             if own || self.threshold.filter.is_by_words() {
-                self.note = Some("0, nothing measured".to_owned());
+                self.note = Some(NOTHING_COUNTED.to_owned());
             }
         }
     }
@@ -286,6 +323,8 @@ struct Window {
     /// What was measured since the last part.
     open: Tally,
     opened: Duration,
+    /// When the first one begins.
+    since: Duration,
 }
 
 /// A part of a window.
@@ -311,6 +350,7 @@ impl Window {
             parts: VecDeque::new(),
             open: Tally::of(metric),
             opened: Duration::ZERO,
+            since: Duration::ZERO,
         }
     }
 
@@ -337,9 +377,9 @@ impl Window {
         }
     }
 
-    /// Whether the run has lasted for as long as it.
+    /// Whether the run has been judged for as long as it.
     fn is_full(&self, elapsed: Duration) -> bool {
-        elapsed + LATE >= self.length
+        elapsed + LATE >= self.since + self.length
     }
 
     /// What was measured in it, and over how long.
@@ -565,6 +605,39 @@ mod tests {
         let verdict = judge.conclusion().remove(0);
         assert!(!verdict.passed);
         assert_eq!(verdict.value, Some(0.3), "the worst window's");
+    }
+
+    #[test]
+    fn who_judges_from_the_middle_on_has_windows_from_there_and_says_so() {
+        let thresholds = ["http_req_failed: rate[3s] < 0.25", "http_reqs: count < 41"];
+        let (mut judge, mut shard) = judge_of(&parsed(&thresholds));
+        let id = shard.request_id("GET", "/");
+        let mut ten = |failed: u64| {
+            for number in 0..10 {
+                let sample = RequestSample {
+                    failed: number < failed,
+                    ..RequestSample::default()
+                };
+                shard.request(id, &sample, Marks::NONE);
+            }
+            shard.take()
+        };
+        judge.resume(Duration::from_secs(10));
+        judge.take_in_past(&ten(9));
+        for second in 11..14 {
+            judge.take_in(&ten(1));
+            let changed = judge.judge(Duration::from_secs(second), Stage::Running);
+            assert_eq!(changed, [], "{second}");
+        }
+        judge.judge(Duration::from_secs(13), Stage::Over);
+        let [window, whole] = &judge.conclusion()[..] else {
+            panic!("two thresholds have two verdicts")
+        };
+        assert_eq!((window.passed, window.value), (true, Some(0.1)));
+        assert_eq!(window.note.as_deref(), Some("judged from 10s on only"));
+        assert_eq!((whole.passed, whole.value), (true, Some(40.0)));
+        assert_eq!(whole.note, None);
+        assert!(judge.has_gap());
     }
 
     #[test]

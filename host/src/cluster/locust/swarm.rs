@@ -129,7 +129,7 @@ impl Swarm {
             told.clone(),
         ));
         let thread = std::thread::Builder::new().name("run".to_owned());
-        let play = move || -> Result<(Setup<S>, Option<String>, Arc<str>), Error> {
+        let play = move |hear| {
             let Made {
                 scripts,
                 recorders,
@@ -148,7 +148,13 @@ impl Swarm {
                 pilot: None,
                 warnings,
             };
-            Ok((setup, order.run_id, order.node))
+            let part = Part {
+                run_id: order.run_id,
+                role: Role::Worker,
+                node: order.node,
+                hear,
+            };
+            run_part(setup, part)
         };
         let tell = told;
         let thread = thread.spawn(move || {
@@ -157,17 +163,7 @@ impl Swarm {
                 // Who is gone needs no news.
                 move |news: &News| _ = tell.send(Told::News(news.clone()))
             };
-            let outcome = play().and_then(|(setup, run_id, node)| {
-                run_part(
-                    setup,
-                    Part {
-                        run_id,
-                        role: Role::Worker,
-                        node,
-                        hear: Box::new(hear),
-                    },
-                )
-            });
+            let outcome = play(Box::new(hear));
             let _ = tell.send(Told::Over(Box::new(outcome)));
         })?;
         Ok(Self {

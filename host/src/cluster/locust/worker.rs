@@ -707,13 +707,8 @@ where
 
     /// From now on so many users.
     async fn spawn(&mut self, spawn: Spawn) -> Option<Ended> {
-        let Some(plan) = self
-            .plan
-            .clone()
-            .filter(|_| self.standing == Standing::Known)
-        else {
-            return None;
-        };
+        let is_known = |_: &_| self.standing == Standing::Known;
+        let plan = self.plan.clone().filter(is_known)?;
         self.send("spawning", &()).await;
         if spawn.timestamp <= self.spawned_at {
             return None;

@@ -252,8 +252,8 @@ fn is_goroutine(line: &str) -> bool {
     line.starts_with("goroutine ") && line.ends_with("]:")
 }
 
-/// Two lines as `main.countItems({0x0, 0x0})` and `	shop/main.go:12 +0x1d`. `None`
-/// for what is Go's own, or of the bindings.
+/// Two lines as `main.countItems({0x0, 0x0})` and, after a tab, `shop/main.go:12 +0x1d`.
+/// `None` for what is Go's own, or of the bindings.
 fn go_frame(call: &str, place: &str) -> Option<String> {
     let own = [
         "squall/",
