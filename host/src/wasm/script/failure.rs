@@ -45,23 +45,16 @@ pub(super) fn describe(error: &wasmtime::Error, state: &mut State) -> ScriptErro
             None => error.root_cause().to_string(),
         }
     };
-    let mut lines = Vec::new();
-    let more = match account {
-        Some(Account { stack, more, .. }) => {
-            // An interpreter's own functions say nothing of the script.
-            lines = stack;
-            more
-        }
-        None => Vec::new(),
+    let (told, more) = match account {
+        Some(Account { stack, more, .. }) => (stack, more),
+        None => (None, Vec::new()),
     };
-    if lines.is_empty() {
-        lines.extend(
-            error
-                .downcast_ref::<WasmBacktrace>()
-                .map(stack)
-                .unwrap_or_default(),
-        );
-    }
+    // Where the words tell, they are an interpreter's, whose own functions say
+    // nothing of the script.
+    let mut lines = told.unwrap_or_else(|| {
+        let backtrace = error.downcast_ref::<WasmBacktrace>();
+        backtrace.map(stack).unwrap_or_default()
+    });
     lines.extend(more);
     ScriptError {
         message: grouped(&message, state.seat.vu).into(),
@@ -73,16 +66,17 @@ pub(super) fn describe(error: &wasmtime::Error, state: &mut State) -> ScriptErro
 /// may bring a stack along.
 pub(super) fn told(text: &str, vu: u32) -> ScriptError {
     match Account::of_exception(text) {
-        None => ScriptError::new(grouped(text, vu)),
+        None => ScriptError::new(grouped(text.trim_end(), vu)),
         Some(Account {
             message,
-            mut stack,
+            stack,
             more,
         }) => {
-            stack.extend(more);
+            let mut lines = stack.unwrap_or_default();
+            lines.extend(more);
             ScriptError {
                 message: grouped(&message, vu).into(),
-                stack: Some(stack.join("\n").into()),
+                stack: (!lines.is_empty()).then(|| lines.join("\n").into()),
             }
         }
     }
@@ -136,11 +130,43 @@ fn frame(frame: &FrameInfo) -> String {
 }
 
 /// Whether a function belongs to a language's runtime: those of Rust and C between
-/// a failure and its trap.
+/// a failure and its trap, and what C's bindings put around an export. Rust's export
+/// stays: with what is inlined into it, it is the script's own.
 fn is_runtime(frame: &str) -> bool {
-    const RUNTIME: [&str; 6] = ["std::", "core::", "alloc::", "__rust", "_Exit", "exit_exit"];
+    const RUNTIME: [&str; 7] = [
+        "std::",
+        "core::",
+        "alloc::",
+        "__rust",
+        "_Exit",
+        "exit_exit",
+        "__wasm_export_",
+    ];
     RUNTIME
         .iter()
         .any(|prefix| frame.trim_start_matches('<').starts_with(prefix))
         || matches!(frame, "abort" | "exit" | "__assert_fail")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_runtime;
+
+    #[test]
+    fn what_bindings_put_around_an_export_is_no_function_of_the_scripts() {
+        for frame in [
+            "__wasm_export_exports_user_iterate",
+            "<core::option::Option<T>>::unwrap",
+            "abort",
+        ] {
+            assert!(is_runtime(frame), "{frame}");
+        }
+        for frame in [
+            "exports_user_iterate",
+            "shop::iterate",
+            "squall:script/user@0.1.0#iterate",
+        ] {
+            assert!(!is_runtime(frame), "{frame}");
+        }
+    }
 }

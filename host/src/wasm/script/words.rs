@@ -6,14 +6,17 @@
 //! Pure text; `failure` adds what the engine knows. The tests' inputs are what
 //! real components printed.
 
+use std::fmt;
+
 /// What went wrong, by the guest's words.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Account {
     /// What went wrong, in a line.
     pub(super) message: String,
     /// The script's functions that led there, innermost first, each as
-    /// `at FUNCTION (FILE:LINE)`. Empty if the words do not tell.
-    pub(super) stack: Vec<String>,
+    /// `at FUNCTION (FILE:LINE)`. `None` if the language leaves it to the engine to
+    /// tell them.
+    pub(super) stack: Option<Vec<String>>,
     /// What else was said of it: the other lines of a message that has several.
     pub(super) more: Vec<String>,
 }
@@ -27,6 +30,7 @@ impl Account {
         python(&lines)
             .or_else(|| rust(&lines))
             .or_else(|| go(&lines))
+            .or_else(|| starlingmonkey(&lines))
             .or_else(|| of_exception(words))
     }
 
@@ -60,18 +64,19 @@ fn python(lines: &[&str]) -> Option<Account> {
             .take_while(|line| !line.is_empty())
             .map(|line| (*line).to_owned());
         let Some(message) = told.next() else { continue };
-        let stack = python_frames(&body[..frames]);
+        let frames = python_frames(&body[..frames]);
         match &mut account {
             None => {
                 account = Some(Account {
                     message,
-                    stack,
+                    stack: Some(frames),
                     more: told.collect(),
                 });
             }
             Some(account) => {
-                account.stack.push(format!("after {message}"));
-                account.stack.extend(stack);
+                let stack = account.stack.get_or_insert_default();
+                stack.push(format!("after {message}"));
+                stack.extend(frames);
             }
         }
     }
@@ -141,7 +146,7 @@ fn rust(lines: &[&str]) -> Option<Account> {
     }
     Some(Account {
         message: format!("panicked at {place} {what}").trim_end().to_owned(),
-        stack: Vec::new(),
+        stack: None,
         more,
     })
 }
@@ -160,7 +165,7 @@ fn quickjs(what: &str) -> Option<Account> {
     Some(Account {
         message: lines.next().unwrap_or_default(),
         more: lines.collect(),
-        stack: stack.lines().filter_map(javascript_frame).collect(),
+        stack: Some(javascript_stack(stack.lines())),
     })
 }
 
@@ -188,33 +193,136 @@ fn unquoted(quoted: &str) -> String {
     text
 }
 
+/// How StarlingMonkey ends when it cannot go on.
+const ABORT: &str = "Redirecting call to abort() to mozalloc_abort";
+
+/// What its bindings say where a function returned, or threw, no string and the
+/// world wants one.
+const NO_STRING: &str = "expected a string, received ";
+
+/// What is told in its place: the text of the error is gone.
+const KEPT: &str = "the script threw an error that `componentize-js` does not hand over: catch it, \
+                    and throw a string, as `${error}\\n${error.stack}`";
+
+/// JavaScript on StarlingMonkey that threw where the world lets it return no error:
+/// the message, `Stack:` and the functions, innermost first, then that it aborts.
+fn starlingmonkey(lines: &[&str]) -> Option<Account> {
+    let end = lines.iter().rposition(|line| *line == ABORT)?;
+    let end = end - count_back(&lines[..end], |line| line.is_empty());
+    let frames = count_back(&lines[..end], |line| spidermonkey_frame(line).is_some());
+    let (said, frames) = lines[..end].split_at(end - frames);
+    let said = said.strip_suffix(&["Stack:"]).unwrap_or(said);
+    // Where a message of several lines begins nothing tells, and the script may
+    // have printed what stands above.
+    let message = *said.last()?;
+    let stack = javascript_stack(frames.iter().copied());
+    let kept = stack.is_empty() && message.starts_with(NO_STRING);
+    Some(Account {
+        message: if kept { KEPT } else { message }.to_owned(),
+        stack: Some(stack),
+        more: Vec::new(),
+    })
+}
+
+/// How many lines at the end are such.
+fn count_back(lines: &[&str], is: impl Fn(&str) -> bool) -> usize {
+    lines.iter().rev().take_while(|line| is(line)).count()
+}
+
+/// The functions of a stack, without the outermost one if it has no name: that is
+/// what is wrapped around the script's own, so that errors bring their stack along.
+fn javascript_stack<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let frames = lines.filter_map(|line| quickjs_frame(line).or_else(|| spidermonkey_frame(line)));
+    let mut frames: Vec<Frame> = frames.filter(|frame| !frame.is_of_bindings()).collect();
+    if frames.len() > 1 && frames.last().is_some_and(Frame::is_nameless) {
+        frames.pop();
+    }
+    frames.into_iter().map(|frame| frame.to_string()).collect()
+}
+
+/// A function of JavaScript's in a stack.
+struct Frame<'a> {
+    function: &'a str,
+    /// File, line and column.
+    place: &'a str,
+}
+
+impl Frame<'_> {
+    /// Whether the function has no name of its own: SpiderMonkey calls it after the
+    /// one around it.
+    fn is_nameless(&self) -> bool {
+        self.function == "<anonymous>" || self.function.ends_with("/<")
+    }
+
+    /// Whether it is what `componentize-js` puts around the script.
+    fn is_of_bindings(&self) -> bool {
+        self.place.contains("/sources/initializer.js:")
+    }
+}
+
+impl fmt::Display for Frame<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { function, place } = self;
+        match *place {
+            "" => write!(f, "at {function}"),
+            place => write!(f, "at {function} ({place})"),
+        }
+    }
+}
+
 /// A line as `    at countItems (/shop.js:12:9)`.
-fn javascript_frame(line: &str) -> Option<String> {
-    let frame = line.trim_start().strip_prefix("at ")?;
-    let frame = match frame.split_once(" (/") {
-        Some((function, place)) => format!("at {function} ({place}"),
-        None => format!("at {}", frame.strip_prefix('/').unwrap_or(frame)),
-    };
-    Some(frame)
+fn quickjs_frame(line: &str) -> Option<Frame<'_>> {
+    let line = line.strip_prefix(' ')?.trim_start();
+    let frame = line.strip_prefix("at ")?;
+    Some(match frame.split_once(" (/") {
+        Some((function, place)) => Frame {
+            function,
+            place: place.strip_suffix(')').unwrap_or(place),
+        },
+        None => Frame {
+            function: frame.strip_prefix('/').unwrap_or(frame),
+            place: "",
+        },
+    })
+}
+
+/// A line as `countItems@shop.js:12:9`, or `async*countItems@shop.js:12:9` below a
+/// function that it waited for.
+fn spidermonkey_frame(line: &str) -> Option<Frame<'_>> {
+    let (function, place) = line.trim_start().split_once('@')?;
+    let (file_and_line, column) = place.rsplit_once(':')?;
+    let (file, line) = file_and_line.rsplit_once(':')?;
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if file.is_empty() || !is_number(line) || !is_number(column) || function.contains(' ') {
+        return None;
+    }
+    let function = function.strip_prefix("async*").unwrap_or(function);
+    Some(Frame {
+        function: if function.is_empty() {
+            "<anonymous>"
+        } else {
+            function
+        },
+        place,
+    })
 }
 
 /// A message with the lines of a stack under it, at the end of the text.
 fn of_exception(text: &str) -> Option<Account> {
     let lines: Vec<&str> = text.trim_end().lines().collect();
-    let is_frame = |line: &&&str| line.starts_with(' ') && line.trim_start().starts_with("at ");
-    let frames = lines.iter().rev().take_while(is_frame).count();
+    let frames = count_back(&lines, |line| {
+        quickjs_frame(line).is_some() || spidermonkey_frame(line).is_some()
+    });
     let (said, frames) = lines.split_at(lines.len() - frames);
     if frames.is_empty() {
         return None;
     }
+    let said = &said[..said.len() - count_back(said, str::is_empty)];
     let mut said = said.iter().skip_while(|line| line.trim().is_empty());
     let message = (*said.next()?).to_owned();
     Some(Account {
         message,
-        stack: frames
-            .iter()
-            .filter_map(|line| javascript_frame(line))
-            .collect(),
+        stack: Some(javascript_stack(frames.iter().copied())),
         more: said.map(|line| (*line).to_owned()).collect(),
     })
 }
@@ -239,7 +347,8 @@ fn go(lines: &[&str]) -> Option<Account> {
     let more = lines[at + 1..goroutine].iter();
     Some(Account {
         message: lines[at].to_owned(),
-        stack,
+        // What is Go's own throughout only the engine tells of.
+        stack: (!stack.is_empty()).then_some(stack),
         more: more
             .map(|line| line.trim())
             .filter(|line| !line.is_empty() && !line.starts_with("[signal "))
@@ -356,13 +465,17 @@ mod tests {
         texts.iter().map(|text| (*text).to_owned()).collect()
     }
 
+    fn stack(frames: &[&str]) -> Option<Vec<String>> {
+        Some(texts(frames))
+    }
+
     #[test]
     fn python_tells_the_exception_and_not_the_interpreters_panic() {
         assert_eq!(
             account(include_str!("words/python.txt")),
             Account {
                 message: "ValueError: the basket is empty".to_owned(),
-                stack: texts(&[
+                stack: stack(&[
                     "at count_items (throw.py:6)",
                     "at look_into_basket (throw.py:9)",
                     "at iterate (throw.py:14)",
@@ -378,7 +491,7 @@ mod tests {
             account(include_str!("words/python-chained.txt")),
             Account {
                 message: "chained.EmptyBasket: the basket is empty".to_owned(),
-                stack: texts(&[
+                stack: stack(&[
                     "at count_items (chained.py:10)",
                     "at iterate (chained.py:14)",
                     "after KeyError: 'items'",
@@ -396,10 +509,10 @@ mod tests {
                      times]\nRecursionError: maximum recursion depth exceeded";
         assert_eq!(
             account(words).stack,
-            [
+            stack(&[
                 "at dig (a.py:5) (and 994 times more)",
-                "at iterate (a.py:9)"
-            ]
+                "at iterate (a.py:9)",
+            ])
         );
     }
 
@@ -409,7 +522,7 @@ mod tests {
             account(include_str!("words/javascript-trap.txt")),
             Account {
                 message: "the basket is empty".to_owned(),
-                stack: texts(&[
+                stack: stack(&[
                     "at countItems (void.js:1:41)",
                     "at lookIntoBasket (void.js:2:36)",
                     "at onStop (void.js:5:79)",
@@ -422,7 +535,8 @@ mod tests {
         let end = words.find(":36").expect("it is there");
         let cut = account(&words[..end]);
         assert_eq!(cut.message, "the basket is empty");
-        assert_eq!(cut.stack[0], "at countItems (void.js:1:41)");
+        let frames = cut.stack.expect("it tells of functions");
+        assert_eq!(frames[0], "at countItems (void.js:1:41)");
     }
 
     #[test]
@@ -432,7 +546,7 @@ mod tests {
             Account::of_exception(text).expect("it has a stack"),
             Account {
                 message: "Error: the basket is empty".to_owned(),
-                stack: texts(&[
+                stack: stack(&[
                     "at countItems (stack.js:1:41)",
                     "at lookIntoBasket (stack.js:2:36)",
                     "at iterate (stack.js:3:41)",
@@ -440,9 +554,80 @@ mod tests {
                 more: Vec::new(),
             }
         );
-        for plain in ["the basket is empty", "not found\nat the till", "", "\n"] {
+        for plain in [
+            "the basket is empty",
+            "not found\nat the till",
+            "",
+            "\n",
+            "no mail to\nsomebody@shop.test",
+            "no link to\nhttp://ann@shop.test:80/basket",
+        ] {
             assert_eq!(Account::of_exception(plain), None, "{plain}");
         }
+    }
+
+    #[test]
+    fn what_is_wrapped_around_a_javascript_function_is_not_told() {
+        let text = "no\n    at iterate (/shop.js:26:16)\n    at <anonymous> (/stack.js:12:21)\n";
+        let told = Account::of_exception(text).expect("it has a stack");
+        assert_eq!(told.stack, stack(&["at iterate (shop.js:26:16)"]));
+        // A message may end with the end of a line.
+        let text = "no page\n\n    at iterate (/shop.js:26:16)\n";
+        let told = Account::of_exception(text).expect("it has a stack");
+        assert_eq!((&*told.message, told.more.len()), ("no page", 0));
+        // Where it is all there is, it is the script's.
+        let text = "no\n    at <anonymous> (/shop.js:12:21)\n";
+        let told = Account::of_exception(text).expect("it has a stack");
+        assert_eq!(told.stack, stack(&["at <anonymous> (shop.js:12:21)"]));
+    }
+
+    #[test]
+    fn starlingmonkey_tells_its_stack_where_it_traps() {
+        assert_eq!(
+            account(include_str!("words/starlingmonkey-trap.txt")),
+            Account {
+                message: "the basket is empty".to_owned(),
+                stack: stack(&[
+                    "at countItems (lifecycle.js:6:34)",
+                    "at lookIntoBasket (lifecycle.js:12:10)",
+                    "at teardown (lifecycle.js:38:11)",
+                ]),
+                more: Vec::new(),
+            }
+        );
+        // What is thrown may be no error.
+        let words = format!("looking\n\"no\"\n\n{ABORT}\n");
+        assert_eq!(account(&words).message, "\"no\"");
+    }
+
+    #[test]
+    fn starlingmonkey_tells_its_stack_where_it_returns_an_error() {
+        let text = include_str!("words/starlingmonkey-error.txt");
+        assert_eq!(
+            Account::of_exception(text).expect("it has a stack"),
+            Account {
+                message: "Error: the basket is empty".to_owned(),
+                stack: stack(&[
+                    "at countItems (error.js:3:62)",
+                    "at lookIntoBasket (error.js:4:54)",
+                    "at iterate (error.js:8:28)",
+                ]),
+                more: Vec::new(),
+            }
+        );
+    }
+
+    #[test]
+    fn an_error_that_starlingmonkey_keeps_to_itself_is_told_with_the_way_out() {
+        assert_eq!(
+            account(include_str!("words/starlingmonkey-kept.txt")),
+            Account {
+                message: KEPT.to_owned(),
+                // The functions of the bindings are none of the script's.
+                stack: stack(&[]),
+                more: Vec::new(),
+            }
+        );
     }
 
     #[test]
@@ -451,7 +636,7 @@ mod tests {
             account(include_str!("words/rust.txt")),
             Account {
                 message: "panicked at misbehave/src/lib.rs:90:5: the script panics".to_owned(),
-                stack: Vec::new(),
+                stack: None,
                 more: Vec::new(),
             }
         );
@@ -473,7 +658,7 @@ mod tests {
             account(include_str!("words/go.txt")),
             Account {
                 message: "panic: the basket is empty".to_owned(),
-                stack: texts(&[
+                stack: stack(&[
                     "at main.countItems (behaviour/control.go:82)",
                     "at main.lookIntoBasket (behaviour/control.go:76)",
                     "at main.throw (behaviour/control.go:69)",
