@@ -1,10 +1,11 @@
 //! A guest's failures in words: from traps to what the author of a script
 //! wants to read.
 
+use wasmtime::component::ResourceTableError;
 use wasmtime::{FrameInfo, FrameSymbol, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
-use super::state::State;
+use super::state::{RESOURCES, State};
 use super::words::{Account, grouped};
 use crate::measure::ScriptError;
 use crate::units::{Bytes, Pretty};
@@ -42,7 +43,13 @@ pub(super) fn describe(error: &wasmtime::Error, state: &mut State) -> ScriptErro
                     .or_else(|| before_abort(trap, last_words.as_deref()))
                     .unwrap_or_else(|| trap.to_string()),
             },
-            None => error.root_cause().to_string(),
+            None => match error.downcast_ref() {
+                Some(ResourceTableError::Full) => format!(
+                    "the script holds {RESOURCES} handles (streams, timers, bodies), as many as \
+                     a VU may, and lets go of none"
+                ),
+                _ => error.root_cause().to_string(),
+            },
         }
     };
     let (told, more) = match account {

@@ -24,8 +24,9 @@ use crate::measure::{LogLevel, Tag};
 use crate::stats::{Marks, shard};
 use crate::vu::Seat;
 
-/// How many handles on WASI's things, such as streams and timers, a VU may have.
-const RESOURCES: usize = 10_000;
+/// How many handles on WASI's things, such as streams and timers, a VU may have: the
+/// host keeps half a kilobyte or more for each.
+pub(super) const RESOURCES: usize = 10_000;
 
 /// The data of one VU's store.
 pub(super) struct State {
