@@ -1,6 +1,8 @@
 //! Scripts whose requests go through an ordinary HTTP client, by `wasi:http`: sent,
 //! counted, named and limited like those of `squall:script/http`.
 
+mod fetch;
+
 use crate::support::command::{Outcome, Squall, Summary};
 use crate::support::guests::test_guest;
 use crate::support::port;

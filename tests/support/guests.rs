@@ -23,6 +23,19 @@ pub(crate) fn test_guest(name: &str) -> PathBuf {
     built(&repository().join("tests/guests"), name)
 }
 
+/// The script whose requests are `fetch`'s, in JavaScript on StarlingMonkey.
+pub(crate) fn fetch() -> PathBuf {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    BUILT.get_or_init(|| run_script("ci/languages", &["starlingmonkey"]));
+    let file = repository().join("tests/guests/javascript-fetch/build/fetch.wasm");
+    assert!(
+        file.is_file(),
+        "`ci/languages` passed but there is no `{}`",
+        file.display(),
+    );
+    file
+}
+
 fn built(workspace: &Path, name: &str) -> PathBuf {
     build_once();
     let file = workspace.join(format!("target/wasm32-wasip2/release/{name}.wasm"));

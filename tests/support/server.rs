@@ -5,6 +5,7 @@
 //! | `/`, `/fast` | 200, a few bytes of text; `/` may be told to be slow or to fail |
 //! | `/status/{code}` | that status |
 //! | `/delay/{ms}` | 200 after so long |
+//! | `/together/{n}` | 200 once n requests for it are waiting |
 //! | `/redirect/{n}` | 302 to `/redirect/{n-1}`, at 0 a 200 |
 //! | `/redirect-to?url=` | 302 to that URL |
 //! | `/redirect-relative` | 302 to `echo`, without a slash |
@@ -42,7 +43,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::{Map, Value, json};
-use tokio::sync::oneshot;
+use tokio::sync::{Barrier, oneshot};
 use tokio::task::JoinSet;
 
 use super::port;
@@ -73,11 +74,19 @@ struct Seen {
     front_page_fails: AtomicBool,
     /// Until when it answers no request for the front page.
     stalled: Mutex<Option<Instant>>,
+    /// Where requests wait for each other, by how many it takes.
+    barriers: Mutex<BTreeMap<usize, Arc<Barrier>>>,
 }
 
 impl Seen {
     fn arrivals(&self) -> MutexGuard<'_, BTreeMap<String, Vec<Instant>>> {
         self.arrivals.lock().expect("no holder panics")
+    }
+
+    fn barrier(&self, count: usize) -> Arc<Barrier> {
+        let mut barriers = self.barriers.lock().expect("no holder panics");
+        let barrier = barriers.entry(count);
+        Arc::clone(barrier.or_insert_with(|| Arc::new(Barrier::new(count))))
     }
 }
 
@@ -303,6 +312,10 @@ async fn answer(seen: Arc<Seen>, request: Request<Incoming>) -> Result<Answer, C
             let delay = second.parse().unwrap_or(0);
             tokio::time::sleep(Duration::from_millis(delay)).await;
             text(StatusCode::OK, "late\n")
+        }
+        "together" => {
+            seen.barrier(second.parse().unwrap_or(1)).wait().await;
+            text(StatusCode::OK, "all here\n")
         }
         "redirect" => match second.parse::<u64>() {
             Ok(0) => text(StatusCode::OK, "arrived\n"),
