@@ -11,15 +11,15 @@ use std::time::{Duration, Instant};
 
 use squall::event::{Check, Event, EventKind, Iteration, LogMessage, Origin, Request, Sample};
 use squall::measure::{LogLevel, MetricKind, Phases, RequestSample};
-use squall::recorder::{Recorder, Role, RunInfo};
+use squall::recorder::{Batch, Recorder, Role, RunInfo};
 use squall::wasm::cache::CompileCache;
 use squall::wasm::component::load_recorder;
 use squall::wasm::engine::Ticker;
 use squall::wasm::recorder::{JSON, Limits, WasmRecorder};
 
 /// As many as the host hands over at once, at most.
-const BATCH: usize = 512;
-const BATCHES: usize = 400;
+const BATCH: usize = 128;
+const BATCHES: usize = 2_000;
 
 fn main() {
     println!("{:<44} {:>9} {:>9}", "", "µs/event", "bytes");
@@ -74,7 +74,7 @@ fn measure(what: &str, options: &[(&str, &str)], kind: impl Fn(Origin) -> EventK
     let mut recorder =
         WasmRecorder::new(&component, &cache, Limits::default(), &ticker).expect("it compiles");
     recorder.start(&run(options)).expect("it starts");
-    let batch: Vec<Event> = (0..BATCH)
+    let batch: Batch = (0..BATCH)
         .map(|number| {
             let origin = Origin {
                 scenario: "default".into(),

@@ -21,11 +21,13 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
+use super::batch::{Batch, Class, Piece, class, gap_before};
 use super::gathered;
+use super::measured::Measured;
 use crate::event::{Event, EventKind, Interests};
 
 /// How many single measurements wait for a recorder.
-pub(super) const MEASUREMENTS: usize = 8192;
+pub(super) const MEASUREMENTS: usize = 16 << 10;
 
 /// How many aggregates wait for a recorder.
 pub(super) const AGGREGATES: usize = 256;
@@ -111,13 +113,10 @@ impl Feed {
 
     /// Hands single measurements to every recorder that wants them, each those
     /// it wants. Never blocks.
-    pub(super) fn publish_measured(&self, events: Vec<Event>) {
-        let mut queues = self.0.queues.iter().filter(|q| q.is_in_use()).peekable();
-        while let Some(queue) = queues.next() {
-            if queues.peek().is_none() {
-                return queue.push_measured(events);
-            }
-            queue.push_measured(events.clone());
+    pub(super) fn publish_measured(&self, measured: Measured) {
+        let measured = Arc::new(measured);
+        for queue in self.0.queues.iter().filter(|queue| queue.is_in_use()) {
+            queue.push_measured(&measured);
         }
     }
 
@@ -183,7 +182,7 @@ impl fmt::Debug for Feed {
 enum Message {
     Event(Event),
     /// Single measurements of one thread.
-    Measured(Vec<Event>),
+    Measured(Arc<Measured>),
     /// Nothing comes after it.
     Finish,
 }
@@ -227,12 +226,15 @@ impl Queue {
     }
 
     fn accepts(&self, interest: Interests) -> bool {
-        let wanted = self.interests.load(Ordering::Relaxed);
-        Interests(wanted).contains(Interests(interest.0 | Self::IN_USE))
+        self.is_in_use() && self.interests().contains(interest)
     }
 
     fn is_in_use(&self) -> bool {
         self.interests.load(Ordering::Relaxed) & Self::IN_USE != 0
+    }
+
+    fn interests(&self) -> Interests {
+        Interests(self.interests.load(Ordering::Relaxed))
     }
 
     fn push(&self, event: Event) {
@@ -242,21 +244,27 @@ impl Queue {
             count.fetch_sub(1, Ordering::Relaxed);
             return self.drop_one();
         }
-        self.tell_gap(&event);
+        self.tell_gap(|dropped| gap_before(&event, dropped));
         self.send(Message::Event(event));
     }
 
     /// Takes what it wants of single measurements, as far as there is room: the
     /// last ones are dropped.
-    fn push_measured(&self, mut events: Vec<Event>) {
-        events.retain(|event| self.accepts(event.kind.interest()));
-        let wanted = events.len();
+    fn push_measured(&self, measured: &Arc<Measured>) {
+        let interests = self.interests();
+        let wanted = measured.wanted(interests);
+        if wanted == 0 {
+            return;
+        }
         let before = self.measurements.fetch_add(wanted, Ordering::Relaxed);
         let taken = wanted.min(MEASUREMENTS.saturating_sub(before));
-        events.truncate(taken);
-        if let Some(first) = events.first() {
-            self.tell_gap(first);
-            self.send(Message::Measured(events));
+        let taken_of_it = match taken == measured.all().len() {
+            true => Some(measured.clone()),
+            false => measured.first_of(interests, taken).map(Arc::new),
+        };
+        if let Some(measured) = taken_of_it {
+            self.tell_gap(|dropped| measured.gap_before(dropped));
+            self.send(Message::Measured(measured));
         }
         if taken < wanted {
             let without = wanted - taken;
@@ -265,12 +273,12 @@ impl Queue {
         }
     }
 
-    /// Says before `event` that others were dropped, if they were.
-    fn tell_gap(&self, event: &Event) {
+    /// Says that others were dropped before what comes next, if they were.
+    fn tell_gap(&self, gap: impl FnOnce(u64) -> Event) {
         if self.untold.load(Ordering::Relaxed) > 0 {
             let dropped = self.untold.swap(0, Ordering::Relaxed);
             if dropped > 0 {
-                self.send(Message::Event(gap_before(event, dropped)));
+                self.send(Message::Event(gap(dropped)));
             }
         }
     }
@@ -340,21 +348,21 @@ impl Inbox {
     /// Waits for an event and appends it with those that are behind it, until
     /// there are `limit`. What was handed over together stays together, and may
     /// go beyond that. Nothing is appended if the queue ends before.
-    pub(super) fn take(&self, batch: &mut Vec<Event>, limit: usize) -> Next {
+    pub(super) fn take(&self, batch: &mut Batch, limit: usize) -> Next {
         match self.receiver.recv() {
             Ok(Message::Event(event)) => self.took(batch, event),
-            Ok(Message::Measured(events)) => self.took_measured(batch, events),
+            Ok(Message::Measured(measured)) => self.took_measured(batch, measured),
             Ok(Message::Finish) | Err(mpsc::RecvError) => return Next::Finish,
         }
         self.take_more(batch, limit)
     }
 
     /// Appends what is there, without waiting.
-    pub(super) fn take_more(&self, batch: &mut Vec<Event>, limit: usize) -> Next {
+    pub(super) fn take_more(&self, batch: &mut Batch, limit: usize) -> Next {
         while batch.len() < limit {
             match self.receiver.try_recv() {
                 Ok(Message::Event(event)) => self.took(batch, event),
-                Ok(Message::Measured(events)) => self.took_measured(batch, events),
+                Ok(Message::Measured(measured)) => self.took_measured(batch, measured),
                 Ok(Message::Finish) | Err(mpsc::TryRecvError::Disconnected) => return Next::Finish,
                 Err(mpsc::TryRecvError::Empty) => break,
             }
@@ -362,42 +370,17 @@ impl Inbox {
         Next::More
     }
 
-    fn took(&self, batch: &mut Vec<Event>, event: Event) {
+    fn took(&self, batch: &mut Batch, event: Event) {
         if let Some((count, _)) = self.queue.count(&event.kind) {
             count.fetch_sub(1, Ordering::Relaxed);
         }
         batch.push(event);
     }
 
-    fn took_measured(&self, batch: &mut Vec<Event>, mut events: Vec<Event>) {
+    fn took_measured(&self, batch: &mut Batch, measured: Arc<Measured>) {
         let count = &self.queue.measurements;
-        count.fetch_sub(events.len(), Ordering::Relaxed);
-        batch.append(&mut events);
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Class {
-    LifeCycle,
-    Aggregate,
-    Measurement,
-}
-
-pub(super) fn class(kind: &EventKind) -> Class {
-    match kind {
-        EventKind::Stats(_) | EventKind::System(_) => Class::Aggregate,
-        kind if kind.interest() == Interests::default() => Class::LifeCycle,
-        _ => Class::Measurement,
-    }
-}
-
-/// Says that events were dropped before `event`.
-pub(super) fn gap_before(event: &Event, dropped: u64) -> Event {
-    Event {
-        time_ms: event.time_ms,
-        elapsed: event.elapsed,
-        node: event.node.clone(),
-        kind: EventKind::EventsDropped(dropped),
+        count.fetch_sub(measured.all().len(), Ordering::Relaxed);
+        batch.push_piece(Piece::Measured(measured));
     }
 }
 
@@ -442,9 +425,9 @@ pub(super) mod tests {
     }
 
     pub(crate) fn taken(inbox: &Inbox) -> Vec<Event> {
-        let mut batch = Vec::new();
+        let mut batch = Batch::default();
         inbox.take_more(&mut batch, usize::MAX);
-        batch
+        batch.events().collect()
     }
 
     #[test]

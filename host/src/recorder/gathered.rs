@@ -12,10 +12,11 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use super::Feed;
+use super::measured::Table;
 use crate::event::Event;
 
 /// How many are handed over together.
-const TOGETHER: usize = 64;
+pub(super) const TOGETHER: usize = 64;
 
 /// How long the first of them waits for others, as long as others come.
 const LONGEST: Duration = Duration::from_millis(10);
@@ -26,30 +27,31 @@ thread_local! {
 
 struct Held {
     feed: Feed,
-    events: Vec<Event>,
+    table: Table,
 }
 
 impl Held {
     fn hand_over(&mut self) {
-        if !self.events.is_empty() {
-            let next = Vec::with_capacity(TOGETHER);
-            let events = std::mem::replace(&mut self.events, next);
-            self.feed.publish_measured(events);
+        if let Some(measured) = self.table.take() {
+            self.feed.publish_measured(measured);
         }
     }
 
     fn is_due(&self) -> bool {
-        let waited = |(first, last): (&Event, &Event)| last.elapsed.saturating_sub(first.elapsed);
-        self.events.len() >= TOGETHER
-            || self.events.first().zip(self.events.last()).map(waited) >= Some(LONGEST)
+        self.table.measured().is_some_and(|measured| {
+            let all = measured.all();
+            let ends = all.first().zip(all.last());
+            let waited = ends.map(|(first, last)| last.elapsed.saturating_sub(first.elapsed));
+            all.len() >= TOGETHER || waited >= Some(LONGEST)
+        })
     }
 }
 
 /// Gathers the single measurements of this thread for `feed`, until what is
 /// returned is dropped, which hands over the last ones.
 pub fn begin(feed: Feed) -> Gathering {
-    let events = Vec::with_capacity(TOGETHER);
-    HELD.set(Some(Held { feed, events }));
+    let table = Table::default();
+    HELD.set(Some(Held { feed, table }));
     Gathering(PhantomData)
 }
 
@@ -63,13 +65,18 @@ pub fn hand_over() {
 }
 
 /// Keeps a measurement that is for `feed`, to hand it over later. Gives it back
-/// if this thread gathers none.
+/// if this thread gathers none, or none of its kind: those before it are then
+/// handed over.
 pub(super) fn hold(feed: &Feed, event: Event) -> Option<Event> {
     HELD.with_borrow_mut(|held| {
         let Some(held) = held.as_mut().filter(|held| held.feed.is(feed)) else {
             return Some(event);
         };
-        held.events.push(event);
+        if !Table::holds(&event.kind) {
+            held.hand_over();
+            return Some(event);
+        }
+        held.table.add(event);
         if held.is_due() {
             held.hand_over();
         }

@@ -12,19 +12,22 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Event, Interests};
+use crate::event::Interests;
 use crate::measure::{Tag, json};
 use crate::sink::Sink;
 
+mod batch;
 mod entry;
 mod feed;
 pub mod gathered;
+pub mod measured;
 pub mod recording;
 pub mod replay;
 pub mod review;
 mod scan;
 mod task;
 
+pub use batch::{Batch, Piece};
 pub use feed::Feed;
 pub use recording::EventLog;
 pub use task::Recorders;
@@ -41,15 +44,16 @@ pub trait Recorder: Send {
     /// If the recorder refuses, or fails. At the first call that ends the run.
     fn start(&mut self, run: &RunInfo) -> Result<Interests, RecorderError>;
 
-    /// Handles events, in order, and returns log entries: each the text of one
-    /// JSON object.
+    /// Handles events, in order, and returns log entries: each string is one JSON
+    /// object, or several, a line each.
     ///
     /// # Errors
     ///
     /// If the recorder fails. Nothing it returned for these events is kept.
-    fn handle(&mut self, events: &[Event]) -> Result<Vec<String>, RecorderError>;
+    fn handle(&mut self, events: &Batch) -> Result<Vec<String>, RecorderError>;
 
-    /// Ends the run, after the last event, and returns what was held back.
+    /// Ends the run, after the last event, and returns what was held back, as
+    /// [`Recorder::handle`] does.
     ///
     /// # Errors
     ///

@@ -12,7 +12,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::task::{BATCH, LINGER};
-use super::{Recorder, RecorderError, RunInfo};
+use super::{Batch, Recorder, RecorderError, RunInfo};
 use crate::error::Problem;
 use crate::event::{Event, Interests};
 
@@ -160,13 +160,9 @@ impl Recorder for EventLog {
         Ok(Interests::ALL)
     }
 
-    fn handle(&mut self, events: &[Event]) -> Result<Vec<String>, RecorderError> {
-        Ok(self
-            .header
-            .take()
-            .into_iter()
-            .chain(events.iter().map(line))
-            .collect())
+    fn handle(&mut self, events: &Batch) -> Result<Vec<String>, RecorderError> {
+        let events = events.events().map(|event| line(&event));
+        Ok(self.header.take().into_iter().chain(events).collect())
     }
 
     fn finish(&mut self) -> Result<Vec<String>, RecorderError> {
@@ -187,7 +183,8 @@ fn line(value: &impl Serialize) -> String {
 pub(crate) fn written(run: &RunInfo, events: &[Event]) -> String {
     let mut log = EventLog::default();
     log.start(run).expect("it never refuses");
-    let mut lines = log.handle(events).expect("it never fails");
+    let events = events.iter().cloned().collect();
+    let mut lines = log.handle(&events).expect("it never fails");
     lines.extend(log.finish().expect("it never fails"));
     lines.into_iter().map(|line| line + "\n").collect()
 }
@@ -280,7 +277,7 @@ mod tests {
             at(1.0, check(1)),
             at(2.0, system()),
             at(3.0, check(2)),
-            at(9.0, check(3)),
+            at(29.0, check(3)),
         ]);
         let lines = |batching| -> Vec<Vec<usize>> {
             let batches = recording.batches(Interests::CHECKS, batching);

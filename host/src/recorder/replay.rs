@@ -8,8 +8,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::recording::{Batching, Numbered, Recording};
-use super::{Recorder, RecorderError, RunInfo};
-use crate::event::Event;
+use super::{Batch, Recorder, RecorderError, RunInfo, entry};
 
 /// What a recorder made of a recorded run.
 #[derive(Debug)]
@@ -129,7 +128,7 @@ pub fn replay(
     };
     for batch in recording.batches(interests, batching) {
         let place = Place::of(&batch);
-        let events: Vec<Event> = batch.into_iter().map(|numbered| numbered.event).collect();
+        let events: Batch = batch.into_iter().map(|numbered| numbered.event).collect();
         replay.events += events.len() as u64;
         if !replay.call(place, || recorder.handle(&events)) {
             return replay;
@@ -152,9 +151,10 @@ impl Replay {
         self.calls += 1;
         match returned {
             Ok(texts) => {
-                self.entries.extend(texts.into_iter().map(|text| Returned {
+                let texts = texts.iter().flat_map(|text| entry::split(text));
+                self.entries.extend(texts.map(|text| Returned {
                     place: place.clone(),
-                    text,
+                    text: text.to_owned(),
                 }));
                 true
             }
@@ -170,7 +170,7 @@ impl Replay {
 mod tests {
     use super::super::recording::{RUNS, written};
     use super::*;
-    use crate::event::{EventKind, Interests};
+    use crate::event::{Event, EventKind, Interests};
     use crate::recorder::feed::tests::{check, event, system};
 
     /// Returns the names of the events it gets, and fails with a system event.
@@ -185,14 +185,13 @@ mod tests {
             }
         }
 
-        fn handle(&mut self, events: &[Event]) -> Result<Vec<String>, RecorderError> {
-            if events
-                .iter()
-                .any(|event| matches!(event.kind, EventKind::System(_)))
-            {
-                return Err(RecorderError::Trapped("oh".to_owned()));
+        fn handle(&mut self, events: &Batch) -> Result<Vec<String>, RecorderError> {
+            let names: Vec<_> = events.events().map(|event| event.kind.name()).collect();
+            match names.contains(&"system") {
+                true => Err(RecorderError::Trapped("oh".to_owned())),
+                // Several in one string are several.
+                false => Ok(vec![names.join("\n")]),
             }
-            Ok(events.iter().map(|e| e.kind.name().to_owned()).collect())
         }
 
         fn finish(&mut self) -> Result<Vec<String>, RecorderError> {

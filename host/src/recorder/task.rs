@@ -22,10 +22,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::feed::{Class, Inbox, Next, Queue, class, gap_before};
+use super::batch::{Batch, Class, Piece};
+use super::feed::{Inbox, Next, Queue};
 use super::{Feed, Recorder, RecorderError, RecorderOutcome, RunInfo, Setup, entry};
 use crate::error::{Error, Problem};
-use crate::event::{Event, EventKind};
 use crate::sink::{Ledger, Sink, Stopped};
 use crate::units::Pretty;
 
@@ -34,8 +34,9 @@ use crate::units::Pretty;
 pub(super) const BATCH: usize = 128;
 
 /// How long a recorder that has caught up waits before it takes the next single
-/// measurements, so that not each of them wakes its thread.
-pub(super) const LINGER: Duration = Duration::from_millis(5);
+/// measurements: each time its thread wakes, its code and its memory have left the
+/// core's cache.
+pub(super) const LINGER: Duration = Duration::from_millis(25);
 
 /// The priority of a recorder's thread, from -20 to 19, the load's being 0: on
 /// a core that both want it gets a thirtieth.
@@ -281,9 +282,9 @@ impl Worker {
         if let Err(LeftOut) = self.handle_all() {
             self.feed.set_interests(&self.queue, None);
             // It takes part no longer, so this is all that is still to come.
-            let mut rest = Vec::new();
+            let mut rest = Batch::default();
             self.inbox.take_more(&mut rest, usize::MAX);
-            self.queue.count_dropped(count(&rest));
+            self.queue.count_dropped(rest.count());
         }
         if !self.is_abandoned() {
             self.sink.finish();
@@ -291,13 +292,11 @@ impl Worker {
     }
 
     fn handle_all(&mut self) -> Result<(), LeftOut> {
-        let mut batch = Vec::new();
+        let mut batch = Batch::default();
         loop {
             batch.clear();
             let mut next = self.inbox.take(&mut batch, BATCH);
-            let only_measurements = batch
-                .iter()
-                .all(|event| class(&event.kind) == Class::Measurement);
+            let only_measurements = batch.pieces().iter().all(is_measurement);
             if next == Next::More && batch.len() < BATCH && only_measurements {
                 thread::sleep(LINGER);
                 next = self.inbox.take_more(&mut batch, BATCH);
@@ -306,7 +305,7 @@ impl Worker {
                 return Err(LeftOut);
             }
             if !batch.is_empty() {
-                self.in_hand(count(&batch));
+                self.in_hand(batch.count());
                 let handled = self.handle(&batch);
                 self.in_hand(0);
                 handled?;
@@ -324,40 +323,40 @@ impl Worker {
         }
     }
 
-    fn handle(&mut self, batch: &[Event]) -> Result<(), LeftOut> {
+    fn handle(&mut self, batch: &Batch) -> Result<(), LeftOut> {
         let mut error = match self.recorder.handle(batch) {
             Ok(entries) => return self.write(&entries),
             Err(error) => error,
         };
-        let is_single = |event: &&Event| class(&event.kind) == Class::Measurement;
-        let (single, rest): (Vec<_>, Vec<_>) = batch.iter().partition(is_single);
+        let pieces = batch.pieces();
+        let (single, rest): (Vec<_>, Vec<_>) = pieces.iter().partition(|it| is_measurement(it));
         let mut attempts = Vec::new();
         if !single.is_empty() && !rest.is_empty() {
             attempts.push((single, rest));
         }
-        attempts.push((batch.iter().collect(), Vec::new()));
+        attempts.push((pieces.iter().collect(), Vec::new()));
         for (lost, rest) in attempts {
             if let Err(LeftOut) = self.restart(error) {
-                self.queue.count_dropped(count(batch));
+                self.queue.count_dropped(batch.count());
                 return Err(LeftOut);
             }
-            let told = lost.iter().map(|event| match event.kind {
-                EventKind::EventsDropped(earlier) => earlier,
-                _ => 1,
-            });
-            let again: Vec<_> = std::iter::once(gap_before(&batch[0], told.sum()))
-                .chain(rest.into_iter().cloned())
-                .collect();
+            let missing = lost.iter().map(|piece| piece.stands_for()).sum();
+            let mut again = Batch::default();
+            again.push(pieces[0].gap_before(missing));
+            for piece in rest {
+                again.push_piece(piece.clone());
+            }
             match self.recorder.handle(&again) {
                 Ok(entries) => {
-                    self.queue.count_dropped(count(lost));
+                    let lost = lost.iter().map(|piece| piece.count()).sum();
+                    self.queue.count_dropped(lost);
                     return self.write(&entries);
                 }
                 Err(next) => error = next,
             }
         }
         // It cannot handle anything at all.
-        self.queue.count_dropped(count(batch));
+        self.queue.count_dropped(batch.count());
         self.restart(error)
     }
 
@@ -389,30 +388,15 @@ impl Worker {
     }
 
     /// Checks entries and writes those that are valid.
-    fn write(&mut self, entries: &[String]) -> Result<(), LeftOut> {
-        let check = match self.recorder.is_proven() {
-            true => entry::check_proven,
-            false => entry::check,
-        };
-        let mut lines = Vec::with_capacity(entries.len());
-        for text in entries {
-            match check(text) {
-                Ok(line) => lines.push(line),
-                Err(reason) => {
-                    if self.tally.invalid.fetch_add(1, Ordering::Relaxed) == 0 {
-                        let start: String = text.chars().take(40).collect();
-                        tracing::warn!(
-                            recorder = self.name,
-                            reason,
-                            start,
-                            "a recorder returned a log entry that cannot be written; \
-                             further ones are only counted",
-                        );
-                        let first = format!("`{start}`: {reason}");
-                        // Set by this thread alone, and once.
-                        let _ = self.tally.first_invalid.set(first);
-                    }
-                }
+    fn write(&mut self, returned: &[String]) -> Result<(), LeftOut> {
+        let mut lines = Vec::with_capacity(returned.len());
+        if self.recorder.is_proven() {
+            for entry in returned.iter().flat_map(|text| entry::lines(text)) {
+                self.check(entry, entry::check_proven, &mut lines);
+            }
+        } else {
+            for entry in returned.iter().flat_map(|text| entry::split(text)) {
+                self.check(entry, entry::check, &mut lines);
             }
         }
         self.tally
@@ -447,6 +431,33 @@ impl Worker {
         Ok(())
     }
 
+    /// Adds an entry to `lines`, or counts it as one that is not valid.
+    fn check<'a>(
+        &self,
+        entry: &'a str,
+        check: impl Fn(&'a str) -> Result<Cow<'a, str>, String>,
+        lines: &mut Vec<Cow<'a, str>>,
+    ) {
+        match check(entry) {
+            Ok(line) => lines.push(line),
+            Err(reason) => {
+                if self.tally.invalid.fetch_add(1, Ordering::Relaxed) == 0 {
+                    let start: String = entry.chars().take(40).collect();
+                    tracing::warn!(
+                        recorder = self.name,
+                        reason,
+                        start,
+                        "a recorder returned a log entry that cannot be written; \
+                         further ones are only counted",
+                    );
+                    let first = format!("`{start}`: {reason}");
+                    // Set by this thread alone, and once.
+                    let _ = self.tally.first_invalid.set(first);
+                }
+            }
+        }
+    }
+
     fn in_hand(&self, events: u64) {
         self.tally.in_hand.store(events, Ordering::Relaxed);
     }
@@ -468,12 +479,8 @@ fn group(lines: &[Cow<'_, str>], bytes: usize) -> usize {
     lines.iter().take_while(fits).count().max(1)
 }
 
-/// How many events there are, but for those that tell of others.
-fn count<'a>(events: impl IntoIterator<Item = &'a Event>) -> u64 {
-    events
-        .into_iter()
-        .filter(|event| !matches!(event.kind, EventKind::EventsDropped(_)))
-        .count() as u64
+fn is_measurement(piece: &Piece) -> bool {
+    piece.class() == Class::Measurement
 }
 
 #[cfg(test)]
@@ -485,14 +492,14 @@ mod tests {
     use super::super::feed::MEASUREMENTS;
     use super::super::feed::tests::{check, event, system};
     use super::*;
-    use crate::event::Interests;
+    use crate::event::{Event, EventKind, Interests};
     use crate::plan::SinkSpec;
     use crate::sink::{Streams, open};
 
     const PATIENCE: Duration = Duration::from_secs(60);
 
     type Answer<T> = Result<T, RecorderError>;
-    type Handle = dyn FnMut(&[Event]) -> Answer<Vec<String>> + Send;
+    type Handle = dyn FnMut(&Batch) -> Answer<Vec<String>> + Send;
 
     /// A recorder made of closures.
     struct Fake {
@@ -506,7 +513,7 @@ mod tests {
             (self.start)()
         }
 
-        fn handle(&mut self, events: &[Event]) -> Result<Vec<String>, RecorderError> {
+        fn handle(&mut self, events: &Batch) -> Result<Vec<String>, RecorderError> {
             (self.handle)(events)
         }
 
@@ -519,13 +526,17 @@ mod tests {
     fn one_each() -> Fake {
         Fake {
             start: Box::new(|| Ok(Interests::CHECKS.with(Interests::SYSTEM))),
-            handle: Box::new(|events| Ok(events.iter().map(named).collect())),
+            handle: Box::new(|events| Ok(named(events))),
             finish: Box::new(|| Ok(vec![r#"{"e":"finish"}"#.to_owned()])),
         }
     }
 
-    fn named(event: &Event) -> String {
-        match &event.kind {
+    fn named(events: &Batch) -> Vec<String> {
+        events.events().map(|event| name(&event.kind)).collect()
+    }
+
+    fn name(kind: &EventKind) -> String {
+        match kind {
             EventKind::RunStarted => r#"{"e":"started"}"#.to_owned(),
             EventKind::System(_) => r#"{"e":"system"}"#.to_owned(),
             EventKind::Check(check) => format!(r#"{{"e":"check","vu":{}}}"#, check.origin.vu),
@@ -647,7 +658,7 @@ mod tests {
             let _ = entered.send(());
             // Hangs up when the recorder may go on for good.
             let _ = may_go_on.recv();
-            Ok(events.iter().map(named).collect())
+            Ok(named(events))
         });
         let page = Page::default();
         let (recorders, feed) = start(slow, page.clone());
@@ -707,10 +718,10 @@ mod tests {
         let mut trapping = one_each();
         trapping.handle = Box::new(|events| {
             let poison = |event: &Event| matches!(event.kind, EventKind::Check(_));
-            if events.iter().any(poison) {
+            if events.events().any(|event| poison(&event)) {
                 return trap();
             }
-            Ok(events.iter().map(named).collect())
+            Ok(named(events))
         });
         let page = Page::default();
         let outcome = as_one_batch(trapping, &page, vec![check(1), system(), check(2)]);
@@ -731,10 +742,10 @@ mod tests {
         let mut trapping = one_each();
         trapping.handle = Box::new(|events| {
             let poison = |event: &Event| matches!(event.kind, EventKind::System(_));
-            if events.iter().any(poison) {
+            if events.events().any(|event| poison(&event)) {
                 return trap();
             }
-            Ok(events.iter().map(named).collect())
+            Ok(named(events))
         });
         let page = Page::default();
         let outcome = as_one_batch(trapping, &page, vec![check(1), system(), check(2)]);
@@ -814,7 +825,7 @@ mod tests {
         hanging.handle = Box::new(move |events| {
             entered.send(()).expect("the test waits for it");
             let _ = held.recv();
-            Ok(events.iter().map(named).collect())
+            Ok(named(events))
         });
         let page = Page::default();
         let (recorders, feed) = start(hanging, page.clone());
@@ -893,14 +904,20 @@ mod tests {
     fn entries_that_are_no_objects_are_counted_and_left_out() {
         let mut odd = one_each();
         odd.handle = Box::new(|_| {
-            let entries = ["{\"a\":1}", "{broken", "[1]", "", "{\n\"b\":2}"];
+            let entries = [
+                "{\"a\":1}\n{\"c\":3}\n",
+                "{broken",
+                "[1]",
+                "",
+                "{\n\"b\":2}",
+            ];
             Ok(entries.map(str::to_owned).to_vec())
         });
         let page = Page::default();
         let (recorders, feed) = start(odd, page.clone());
         feed.publish(event(EventKind::RunStarted));
         let outcome = finish(recorders);
-        assert_eq!((outcome.entries_written, outcome.entries_invalid), (3, 3));
+        assert_eq!((outcome.entries_written, outcome.entries_invalid), (4, 3));
         let first = outcome.first_invalid.as_deref();
         assert_eq!(
             first,
@@ -910,7 +927,12 @@ mod tests {
         assert_eq!((outcome.restarts, &outcome.failure), (0, &None));
         assert_eq!(
             page.lines(),
-            [r#"{"a":1}"#, r#"{ "b":2}"#, r#"{"e":"finish"}"#]
+            [
+                r#"{"a":1}"#,
+                r#"{"c":3}"#,
+                r#"{ "b":2}"#,
+                r#"{"e":"finish"}"#
+            ]
         );
         assert!(!outcome.is_complete());
     }

@@ -13,6 +13,9 @@ const SCHEMA_VERSION: &str = "1.0";
 const ECS_VERSION: &str = "8.11.0";
 /// Log drivers split longer lines, or drop them.
 pub const LINE_LIMIT: usize = 8 * 1024;
+/// How many bytes of lines are handed over as one string, and a line at most above
+/// that: it takes a call for each string, and memory to let one grow.
+const PAGE: usize = 64 * 1024;
 /// How long a string may get, and how long in a line that got too long. With the
 /// shorter ones any line fits.
 pub const STRING_LIMITS: [usize; 2] = [1024, 128];
@@ -140,8 +143,10 @@ pub struct Envelope {
     fixed: [Fixed; STRING_LIMITS.len()],
     /// The number of the last entry.
     seq: u64,
-    /// The line under way.
+    /// The line under way, behind the finished ones of the last page.
     line: Line,
+    /// The pages before it.
+    pages: Vec<String>,
 }
 
 /// What is the same in all lines of a run.
@@ -164,7 +169,17 @@ impl Envelope {
             fixed: STRING_LIMITS.map(|limit| Fixed::new(run, profile, limit)),
             seq: 0,
             line: Line::default(),
+            pages: Vec::new(),
         }
+    }
+
+    /// Takes the entries that were added: each string has several, a line each.
+    pub fn take(&mut self) -> Vec<String> {
+        let mut pages = std::mem::take(&mut self.pages);
+        if self.line.finished() > 0 {
+            pages.push(self.line.take());
+        }
+        pages
     }
 
     /// A node, if it is not the one on which this recorder runs.
@@ -172,19 +187,12 @@ impl Envelope {
         (node != self.node).then_some(node)
     }
 
-    /// Where the entries go about what happened then, on this node or another:
-    /// to the end of `lines`.
-    pub fn entries<'a>(
-        &'a mut self,
-        time_ms: f64,
-        other: Option<&'a str>,
-        lines: &'a mut Vec<String>,
-    ) -> Entries<'a> {
+    /// Where the entries go about what happened then, on this node or another.
+    pub fn entries<'a>(&'a mut self, time_ms: f64, other: Option<&'a str>) -> Entries<'a> {
         Entries {
             envelope: self,
             time_ms,
             other,
-            lines,
         }
     }
 
@@ -331,7 +339,6 @@ pub struct Entries<'a> {
     envelope: &'a mut Envelope,
     time_ms: f64,
     other: Option<&'a str>,
-    lines: &'a mut Vec<String>,
 }
 
 /// What there is to say, without the wrapping.
@@ -359,15 +366,18 @@ impl Entries<'_> {
             message: &message,
             payload: &payload,
         };
-        self.envelope.seq += 1;
+        let envelope = &mut *self.envelope;
+        envelope.seq += 1;
         for limits in 0..STRING_LIMITS.len() {
-            self.envelope
-                .write(limits, self.time_ms, self.other, &entry);
-            if self.envelope.line.text().len() <= LINE_LIMIT {
+            envelope.write(limits, self.time_ms, self.other, &entry);
+            if envelope.line.text().len() <= LINE_LIMIT {
                 break;
             }
         }
-        self.lines.push(self.envelope.line.text().to_owned());
+        envelope.line.finish();
+        if envelope.line.finished() >= PAGE {
+            envelope.pages.push(envelope.line.take());
+        }
     }
 }
 

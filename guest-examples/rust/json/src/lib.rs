@@ -50,11 +50,7 @@ impl Guest for Json {
     fn handle(events: Vec<Event>) -> Vec<String> {
         RECORDER.with_borrow_mut(|recorder| {
             let recorder = recorder.as_mut().expect("the host calls `start` first");
-            let mut lines = Vec::with_capacity(events.len());
-            for event in &events {
-                recorder.handle(event, &mut lines);
-            }
-            lines
+            recorder.handle(&events)
         })
     }
 

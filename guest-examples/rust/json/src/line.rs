@@ -13,10 +13,12 @@ use crate::time::Clock;
 /// Stands at the end of a text that was cut.
 const ELLIPSIS: char = '…';
 
-/// A line under way.
+/// A line under way, behind those that are finished.
 #[derive(Debug, Default)]
 pub struct Line {
     text: String,
+    /// Where it begins.
+    start: usize,
     /// How many bytes a string may take.
     limit: usize,
     truncated: bool,
@@ -32,15 +34,35 @@ impl Line {
         }
     }
 
-    /// Begins afresh, and keeps the room.
+    /// Begins afresh, behind those that are finished.
     pub fn clear(&mut self, limit: usize) {
-        self.text.clear();
+        self.text.truncate(self.start);
         self.limit = limit;
         self.truncated = false;
     }
 
+    /// Ends the line: the next one begins behind it.
+    pub fn finish(&mut self) {
+        self.text.push('\n');
+        self.start = self.text.len();
+    }
+
+    /// How many bytes the finished lines have.
+    pub fn finished(&self) -> usize {
+        self.start
+    }
+
+    /// Takes the finished lines, with room for as many that follow. Forgets the
+    /// one under way.
+    pub fn take(&mut self) -> String {
+        self.text.truncate(self.start);
+        self.start = 0;
+        let room = String::with_capacity(self.text.capacity());
+        std::mem::replace(&mut self.text, room)
+    }
+
     pub fn text(&self) -> &str {
-        &self.text
+        &self.text[self.start..]
     }
 
     /// Whether a string was cut.

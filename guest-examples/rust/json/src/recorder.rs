@@ -34,13 +34,21 @@ impl Recorder {
         self.options.interests()
     }
 
+    /// Turns events into lines, of which several are in each string.
+    pub fn handle(&mut self, events: &[Event]) -> Vec<String> {
+        for event in events {
+            self.event(event);
+        }
+        self.envelope.take()
+    }
+
     /// Turns an event into lines: one, several, or none.
-    pub fn handle(&mut self, event: &Event, lines: &mut Vec<String>) {
+    fn event(&mut self, event: &Event) {
         if let EventKind::Measured(measurements) = &event.kind {
-            return self.measured(&event.node, measurements, lines);
+            return self.measured(&event.node, measurements);
         }
         let other = self.envelope.other(&event.node);
-        let to = &mut self.envelope.entries(event.time_ms, other, lines);
+        let to = &mut self.envelope.entries(event.time_ms, other);
         match &event.kind {
             EventKind::Stats(stats) => stats::entries(to, stats, Span::Interval),
             EventKind::RunFinished(summary) => {
@@ -68,12 +76,12 @@ impl Recorder {
             EventKind::Other(other) => lifecycle::other(to, other),
         }
     }
-    fn measured(&mut self, node: &str, measurements: &Measurements, lines: &mut Vec<String>) {
+
+    fn measured(&mut self, node: &str, measurements: &Measurements) {
         let of = &Tables::of(measurements);
         let other = self.envelope.other(node);
-        lines.reserve(measurements.all.len());
         for measurement in &measurements.all {
-            let to = &mut self.envelope.entries(measurement.time_ms, other, lines);
+            let to = &mut self.envelope.entries(measurement.time_ms, other);
             match &measurement.kind {
                 MeasurementKind::Request(request) => {
                     if self.options.requests.include(request) {

@@ -489,11 +489,13 @@ fn a_run_that_was_cut_short_says_so() {
 
 fn record(run: RunInfo, events: &[Event]) -> Vec<String> {
     let mut recorder = Recorder::new(run).expect("the run is fine");
-    let mut lines = Vec::new();
-    for event in events {
-        recorder.handle(event, &mut lines);
-    }
-    lines
+    let pages = recorder.handle(events);
+    assert!(pages.iter().all(|page| page.ends_with('\n')));
+    pages
+        .iter()
+        .flat_map(|page| page.lines())
+        .map(str::to_owned)
+        .collect()
 }
 
 fn parse(line: &str) -> Value {

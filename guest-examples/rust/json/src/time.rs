@@ -9,14 +9,34 @@ use crate::digits::{three, two};
 /// point in time that can be written.
 #[derive(Debug, Default)]
 pub struct Clock {
-    /// The last second that was written, and how: most come in a row.
-    second: u64,
+    /// The last second that was written, in milliseconds since 1970, and how: most
+    /// come in a row.
+    second_ms: f64,
     text: String,
 }
 
 impl Clock {
     /// Appends a point in time, given in milliseconds since 1970.
     pub fn write(&mut self, unix_ms: f64, to: &mut String) {
+        let since = (unix_ms - self.second_ms) * 1e6 + 0.5;
+        // With what is no number every comparison is false.
+        let nanos = if (0.0..1e9).contains(&since) && !self.text.is_empty() {
+            since as u32
+        } else {
+            self.turn_to(unix_ms)
+        };
+        // Of a length that is known here, so that it is no call into the host.
+        to.push_str(&self.text[..WHOLE_SECOND]);
+        let nanos = nanos as usize;
+        three(nanos / 1_000_000, to);
+        three(nanos / 1_000 % 1_000, to);
+        three(nanos % 1_000, to);
+        to.push('Z');
+    }
+
+    /// Writes the second in which a point in time lies. Returns the nanoseconds
+    /// since it began.
+    fn turn_to(&mut self, unix_ms: f64) -> u32 {
         const LAST_SECOND: u64 = 253_402_300_799;
         let ms = if unix_ms > 0.0 { unix_ms } else { 0.0 };
         // A cast of a float stops at the bounds of the integer, and cuts off.
@@ -30,19 +50,10 @@ impl Clock {
         if seconds > LAST_SECOND {
             (seconds, nanos) = (LAST_SECOND, 999_999_999);
         }
-
-        if self.text.is_empty() || self.second != seconds {
-            self.second = seconds;
-            self.text.clear();
-            whole_second(seconds, &mut self.text);
-        }
-        // Of a length that is known here, so that it is no call into the host.
-        to.push_str(&self.text[..WHOLE_SECOND]);
-        let nanos = nanos as usize;
-        three(nanos / 1_000_000, to);
-        three(nanos / 1_000 % 1_000, to);
-        three(nanos % 1_000, to);
-        to.push('Z');
+        self.second_ms = seconds as f64 * 1e3;
+        self.text.clear();
+        whole_second(seconds, &mut self.text);
+        nanos
     }
 }
 
@@ -105,7 +116,22 @@ mod tests {
     #[test]
     fn a_clock_remembers_nothing_but_the_second() {
         let mut clock = Clock::default();
-        for ms in [0.0, 1.5, 999.0, 1_000.0, 999.0, 61_000.25, 61_000.5, 0.0] {
+        for ms in [
+            0.0,
+            1.5,
+            999.0,
+            1_000.0,
+            999.0,
+            61_000.25,
+            61_000.5,
+            61_999.999_999_9,
+            62_000.000_000_1,
+            61_999.5,
+            f64::NAN,
+            -5.0,
+            f64::INFINITY,
+            0.25,
+        ] {
             let mut text = String::new();
             clock.write(ms, &mut text);
             assert_eq!(text, rfc3339(ms));

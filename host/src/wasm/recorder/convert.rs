@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::bindings::squall::recorder::events as wit;
-use super::measured::Measured;
+use super::measured;
 use crate::event::{
-    CappedNames, DataQuality, Event, EventKind, Finding, Interests, Load, LoadChange,
-    LoadChangeKind, ResourceKind, ShapeReport, Steerer, StopReason,
+    CappedNames, DataQuality, EventKind, Finding, Interests, Load, LoadChange, LoadChangeKind,
+    ResourceKind, ShapeReport, Steerer, StopReason,
 };
 use crate::measure::{FailureOrigin, LogLevel, MetricKind, Tag};
-use crate::recorder::{Role, RunInfo};
+use crate::recorder::{Batch, Piece, Role, RunInfo};
 use crate::stats::Distribution;
 use crate::stats::histogram::QUANTILES;
 use crate::stats::names::NameKind;
@@ -18,32 +18,23 @@ use crate::stats::thresholds::Verdict;
 use crate::stats::window::{RequestStats, Window};
 
 /// A batch of events for a recorder that so far has not got `dropped` events,
-/// which is brought up to date. Measurements that follow each other on a node
-/// become one event.
-pub(super) fn events(events: &[Event], dropped: &mut u64) -> Vec<wit::Event> {
-    let mut converted = Vec::new();
-    let mut measured = Measured::default();
-    for event in events {
-        if let EventKind::EventsDropped(count) = event.kind {
-            *dropped = dropped.saturating_add(count);
-        }
-        let Some(kind) = kind(&event.kind, *dropped) else {
-            if !measured.is_of(&event.node) {
-                measured.flush(&mut converted);
+/// which is brought up to date.
+pub(super) fn events(events: &Batch, dropped: &mut u64) -> Vec<wit::Event> {
+    let convert = |piece: &Piece| match piece {
+        Piece::Measured(measured) => Some(measured::event(measured)),
+        Piece::Event(event) => {
+            if let EventKind::EventsDropped(count) = event.kind {
+                *dropped = dropped.saturating_add(count);
             }
-            measured.add(event);
-            continue;
-        };
-        measured.flush(&mut converted);
-        converted.push(wit::Event {
-            time_ms: event.time_ms,
-            elapsed_ms: ms(event.elapsed),
-            node: event.node.to_string(),
-            kind,
-        });
-    }
-    measured.flush(&mut converted);
-    converted
+            Some(wit::Event {
+                time_ms: event.time_ms,
+                elapsed_ms: ms(event.elapsed),
+                node: event.node.to_string(),
+                kind: kind(&event.kind, *dropped)?,
+            })
+        }
+    };
+    events.pieces().iter().filter_map(convert).collect()
 }
 
 /// What a recorder asked for.
@@ -88,7 +79,7 @@ pub(super) fn run_info(run: &RunInfo) -> wit::RunInfo {
     }
 }
 
-/// What happened, if it is no measurement.
+/// What happened, if it is none of the measurements that come many in one.
 fn kind(kind: &EventKind, dropped: u64) -> Option<wit::EventKind> {
     use wit::EventKind as Wit;
     Some(match kind {
@@ -388,7 +379,7 @@ mod tests {
     use crate::stats::{Marks, Names, Shard};
 
     fn one(event: &Event) -> wit::Event {
-        let mut converted = events(std::slice::from_ref(event), &mut 3);
+        let mut converted = events(&std::iter::once(event.clone()).collect(), &mut 3);
         assert_eq!(converted.len(), 1);
         converted.remove(0)
     }

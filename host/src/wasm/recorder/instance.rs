@@ -12,8 +12,8 @@ use super::bindings::{self, RecorderPre};
 use super::convert;
 use super::output::Output;
 use crate::error::Error;
-use crate::event::{Event, Interests};
-use crate::recorder::{Recorder, RecorderError, RunInfo};
+use crate::event::Interests;
+use crate::recorder::{Batch, Recorder, RecorderError, RunInfo};
 use crate::wasm::cache::CompileCache;
 use crate::wasm::component::{self, LoadedComponent};
 use crate::wasm::confined::{Confined, explain};
@@ -221,7 +221,7 @@ impl Recorder for WasmRecorder {
         .map_err(RecorderError::Refused)
     }
 
-    fn handle(&mut self, events: &[Event]) -> Result<Vec<String>, RecorderError> {
+    fn handle(&mut self, events: &Batch) -> Result<Vec<String>, RecorderError> {
         let converted = convert::events(events, &mut self.dropped);
         self.call(Pace::Bounded { ticks: 0 }, async |recorder, store| {
             let handler = recorder.squall_recorder_event_handler();
@@ -276,7 +276,7 @@ mod tests {
 
     use super::super::JSON;
     use super::*;
-    use crate::event::{DataQuality, EventKind, RunSummary, Stats, StopReason};
+    use crate::event::{DataQuality, Event, EventKind, RunSummary, Stats, StopReason};
     use crate::recorder::Role;
     use crate::wasm::component::load_recorder;
 
@@ -315,6 +315,10 @@ mod tests {
         }
     }
 
+    fn batch<const N: usize>(events: [Event; N]) -> Batch {
+        events.into_iter().collect()
+    }
+
     fn finished() -> Event {
         event(EventKind::RunFinished(Arc::new(RunSummary {
             passed: true,
@@ -332,15 +336,15 @@ mod tests {
         let interests = recorder.start(&run_info(&[])).expect("starts");
         assert!(interests.contains(Interests::STATS));
         let mut entries = recorder
-            .handle(&[
+            .handle(&batch([
                 event(EventKind::RunStarted),
                 event(EventKind::EventsDropped(5)),
                 finished(),
-            ])
+            ]))
             .expect("handles");
         entries.extend(recorder.finish().expect("finishes"));
         assert!(entries.len() >= 2, "{entries:?}");
-        for entry in &entries {
+        for entry in entries.iter().flat_map(|text| text.lines()) {
             let value: serde_json::Value = serde_json::from_str(entry).expect("JSON");
             assert!(value.is_object(), "{entry}");
             assert!(entry.contains("run-1"), "{entry}");
@@ -348,7 +352,7 @@ mod tests {
         // It may be started again.
         recorder.start(&run_info(&[])).expect("starts");
         recorder
-            .handle(&[event(EventKind::RunStarted)])
+            .handle(&batch([event(EventKind::RunStarted)]))
             .expect("handles");
     }
 
@@ -374,7 +378,7 @@ mod tests {
     #[test]
     fn calls_out_of_turn_are_failures_and_no_more() {
         let mut recorder = json(&CompileCache::new(None));
-        assert!(recorder.handle(&[finished()]).is_err());
+        assert!(recorder.handle(&batch([finished()])).is_err());
         assert!(recorder.finish().is_err());
     }
 }

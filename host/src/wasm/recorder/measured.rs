@@ -1,145 +1,109 @@
 //! Single measurements as recorders get them: numbers, with the texts of all of
 //! them in one table, so that handing over thousands takes no string for each.
 
-use std::hash::Hash;
-use std::sync::Arc;
-
-use rustc_hash::FxHashMap;
-
 use super::bindings::squall::recorder::events as wit;
 use super::convert::{metric_kind, ms, tags};
-use crate::event::{Event, EventKind, Origin};
-use crate::measure::{Phases, Tag};
+use crate::measure::Phases;
+use crate::recorder::measured::{Measured, Measurement, MeasurementKind, Request};
 
-/// Measurements that were made one after the other on one node.
-#[derive(Default)]
-pub(super) struct Measured<'a> {
-    all: Vec<wit::Measurement>,
-    texts: Table<&'a str>,
-    tag_sets: Table<&'a [Tag]>,
-    last: Option<&'a Event>,
+/// Measurements as one event, which happens when the last of them was made.
+pub(super) fn event(measured: &Measured) -> wit::Event {
+    let all: Vec<_> = measured.all().iter().map(measurement).collect();
+    let texts = measured.texts().iter();
+    let tag_sets = measured.tag_sets().iter();
+    let last = all.last();
+    wit::Event {
+        time_ms: last.map_or(0.0, |last| last.time_ms),
+        elapsed_ms: last.map_or(0.0, |last| last.elapsed_ms),
+        node: measured.node().to_string(),
+        kind: wit::EventKind::Measured(wit::Measurements {
+            texts: texts.map(|text| text.to_string()).collect(),
+            tag_sets: tag_sets.map(|set| tags(set)).collect(),
+            all,
+        }),
+    }
 }
 
-impl<'a> Measured<'a> {
-    /// Whether what happens on this node goes with what is there.
-    pub(super) fn is_of(&self, node: &str) -> bool {
-        self.last.is_none_or(|last| *last.node == *node)
-    }
-
-    /// Adds an event that is a measurement.
-    pub(super) fn add(&mut self, event: &'a Event) {
-        let kind = match &event.kind {
-            EventKind::Request(request) => {
-                let (scenario, vu, iteration) = self.origin(&request.origin);
-                wit::MeasurementKind::Request(wit::Request {
-                    scenario,
-                    vu,
-                    iteration,
-                    method: self.texts.place(&request.method),
-                    name: self.texts.place(&request.name),
-                    url: self.texts.place(&request.url),
-                    status: request.sample.status,
-                    started_at_ms: request.started_at_ms,
-                    duration_ms: ms(request.sample.duration),
-                    first_byte_ms: request.first_byte.map(ms),
-                    phases: phases(&request.sample.phases),
-                    sent_bytes: request.sample.sent_bytes,
-                    received_bytes: request.sample.received_bytes,
-                    failure: self.text(request.failure.as_ref()),
-                    tags: self.tag_set(&request.tags),
-                })
-            }
-            EventKind::Transaction(transaction) => {
-                let (scenario, vu, iteration) = self.origin(&transaction.origin);
-                wit::MeasurementKind::Transaction(wit::Transaction {
-                    scenario,
-                    vu,
-                    iteration,
-                    name: self.texts.place(&transaction.name),
-                    duration_ms: ms(transaction.duration),
-                    failure: self.text(transaction.failure.as_ref()),
-                    tags: self.tag_set(&transaction.tags),
-                })
-            }
-            EventKind::Iteration(done) => {
-                let (scenario, vu, iteration) = self.origin(&done.origin);
-                wit::MeasurementKind::Iteration(wit::Iteration {
-                    scenario,
-                    vu,
-                    iteration,
-                    duration_ms: ms(done.duration),
-                    failure: self.text(done.failure.as_ref()),
-                })
-            }
-            EventKind::Check(check) => {
-                let (scenario, vu, iteration) = self.origin(&check.origin);
-                wit::MeasurementKind::Check(wit::Check {
-                    scenario,
-                    vu,
-                    iteration,
-                    name: self.texts.place(&check.name),
-                    passed: check.passed,
-                    tags: self.tag_set(&check.tags),
-                })
-            }
-            EventKind::Sample(sample) => wit::MeasurementKind::Sample(wit::Sample {
-                metric: self.texts.place(&sample.metric),
-                kind: metric_kind(sample.kind),
-                value: sample.value,
-                tags: self.tag_set(&sample.tags),
-            }),
-            _ => return,
-        };
-        self.all.push(wit::Measurement {
-            time_ms: event.time_ms,
-            elapsed_ms: ms(event.elapsed),
+fn measurement(measurement: &Measurement) -> wit::Measurement {
+    let kind = match measurement.kind {
+        MeasurementKind::Request(request) => wit::MeasurementKind::Request(self::request(&request)),
+        MeasurementKind::Transaction {
+            place,
+            name,
+            duration,
+            failure,
+            tags,
+        } => wit::MeasurementKind::Transaction(wit::Transaction {
+            scenario: place.scenario,
+            vu: place.vu,
+            iteration: place.iteration,
+            name,
+            duration_ms: ms(duration),
+            failure,
+            tags,
+        }),
+        MeasurementKind::Iteration {
+            place,
+            duration,
+            lag: _,
+            failure,
+        } => wit::MeasurementKind::Iteration(wit::Iteration {
+            scenario: place.scenario,
+            vu: place.vu,
+            iteration: place.iteration,
+            duration_ms: ms(duration),
+            failure,
+        }),
+        MeasurementKind::Check {
+            place,
+            name,
+            passed,
+            tags,
+        } => wit::MeasurementKind::Check(wit::Check {
+            scenario: place.scenario,
+            vu: place.vu,
+            iteration: place.iteration,
+            name,
+            passed,
+            tags,
+        }),
+        MeasurementKind::Sample {
+            metric,
             kind,
-        });
-        self.last = Some(event);
+            value,
+            tags,
+        } => wit::MeasurementKind::Sample(wit::Sample {
+            metric,
+            kind: metric_kind(kind),
+            value,
+            tags,
+        }),
+    };
+    wit::Measurement {
+        time_ms: measurement.time_ms,
+        elapsed_ms: ms(measurement.elapsed),
+        kind,
     }
+}
 
-    /// Adds them to `to` as one event, if there are any, and begins afresh.
-    pub(super) fn flush(&mut self, to: &mut Vec<wit::Event>) {
-        let Self {
-            all,
-            texts,
-            mut tag_sets,
-            last,
-        } = std::mem::take(self);
-        let Some(last) = last else { return };
-        if tag_sets.all.is_empty() {
-            tag_sets.all.push(&[]);
-        }
-        let measurements = wit::Measurements {
-            texts: texts.all.into_iter().map(str::to_owned).collect(),
-            tag_sets: tag_sets.all.into_iter().map(tags).collect(),
-            all,
-        };
-        to.push(wit::Event {
-            time_ms: last.time_ms,
-            elapsed_ms: ms(last.elapsed),
-            node: last.node.to_string(),
-            kind: wit::EventKind::Measured(measurements),
-        });
-    }
-
-    fn origin(&mut self, origin: &'a Origin) -> (u32, u32, u32) {
-        let scenario = self.texts.place(&origin.scenario);
-        (scenario, origin.vu, origin.iteration)
-    }
-
-    fn text(&mut self, text: Option<&'a Arc<str>>) -> Option<u32> {
-        text.map(|text| self.texts.place(text))
-    }
-
-    fn tag_set(&mut self, tags: &'a [Tag]) -> u32 {
-        if tags.is_empty() {
-            return 0;
-        }
-        if self.tag_sets.all.is_empty() {
-            self.tag_sets.place(&[]);
-        }
-        self.tag_sets.place(tags)
+fn request(request: &Request) -> wit::Request {
+    let sample = &request.sample;
+    wit::Request {
+        scenario: request.place.scenario,
+        vu: request.place.vu,
+        iteration: request.place.iteration,
+        method: request.method,
+        name: request.name,
+        url: request.url,
+        status: sample.status,
+        started_at_ms: request.started_at_ms,
+        duration_ms: ms(sample.duration),
+        first_byte_ms: request.first_byte.map(ms),
+        phases: phases(&sample.phases),
+        sent_bytes: sample.sent_bytes,
+        received_bytes: sample.received_bytes,
+        failure: request.failure,
+        tags: request.tags,
     }
 }
 
@@ -152,40 +116,18 @@ fn phases(phases: &Phases) -> wit::RequestPhases {
     }
 }
 
-/// Things that differ, each at its place.
-struct Table<T> {
-    all: Vec<T>,
-    places: FxHashMap<T, u32>,
-}
-
-impl<T> Default for Table<T> {
-    fn default() -> Self {
-        Self {
-            all: Vec::new(),
-            places: FxHashMap::default(),
-        }
-    }
-}
-
-impl<T: Copy + Eq + Hash> Table<T> {
-    /// The place of a thing, a new one if it has none. A batch has far fewer
-    /// than would fit.
-    fn place(&mut self, thing: T) -> u32 {
-        *self.places.entry(thing).or_insert_with(|| {
-            self.all.push(thing);
-            (self.all.len() - 1) as u32
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use super::super::convert::events;
+    use super::super::convert;
     use super::*;
-    use crate::event::{Check, Iteration, Request};
+    use crate::event::{Check, Event, EventKind, Iteration, Origin, Request};
     use crate::measure::RequestSample;
+
+    fn events(happened: &[Event], dropped: &mut u64) -> Vec<wit::Event> {
+        convert::events(&happened.iter().cloned().collect(), dropped)
+    }
 
     fn happened(node: &str, at: u64, kind: EventKind) -> Event {
         Event {
@@ -310,7 +252,7 @@ mod tests {
             .zip(kinds)
             .map(|(at, kind)| happened("n", at, kind))
             .collect();
-        let events = super::super::convert::events(&events, &mut 0);
+        let events = self::events(&events, &mut 0);
         assert_eq!(events.len(), 1);
         assert_eq!((events[0].time_ms, events[0].elapsed_ms), (1_004.0, 4.0));
         let measured = measurements(&events[0]);

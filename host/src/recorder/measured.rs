@@ -1,0 +1,418 @@
+//! Many single measurements in one: numbers, with the texts of all of them in one
+//! table. Thousands a second go from core to core this way, and to a component,
+//! with no allocation and no shared count for each.
+
+use std::hash::Hash;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustc_hash::FxHashMap;
+
+use crate::event::{self, Event, EventKind, Interests, Origin};
+use crate::measure::{MetricKind, RequestSample, Tag};
+
+/// Single measurements of one node, in the order in which they were made: one at
+/// least.
+#[derive(Debug, Clone)]
+pub struct Measured {
+    node: Arc<str>,
+    all: Vec<Measurement>,
+    texts: Vec<Arc<str>>,
+    tag_sets: Vec<Vec<Tag>>,
+    kinds: Interests,
+}
+
+/// A place in the table of texts.
+pub type Text = u32;
+
+/// A place in the table of sets of tags.
+pub type TagSet = u32;
+
+/// One of them.
+#[derive(Debug, Clone, Copy)]
+pub struct Measurement {
+    /// As an event's.
+    pub time_ms: f64,
+    /// As an event's.
+    pub elapsed: Duration,
+    /// What was measured.
+    pub kind: MeasurementKind,
+}
+
+/// What was measured: as the events of these names, with places for texts.
+#[derive(Debug, Clone, Copy)]
+pub enum MeasurementKind {
+    /// A request finished.
+    Request(Request),
+    /// A transaction finished.
+    Transaction {
+        /// Where.
+        place: Place,
+        /// Its name.
+        name: Text,
+        /// How long it took.
+        duration: Duration,
+        /// Why it failed.
+        failure: Option<Text>,
+        /// Its tags.
+        tags: TagSet,
+    },
+    /// An iteration finished.
+    Iteration {
+        /// Where.
+        place: Place,
+        /// How long it took.
+        duration: Duration,
+        /// How long after it was due it started.
+        lag: Option<Duration>,
+        /// Why it failed.
+        failure: Option<Text>,
+    },
+    /// A check was made.
+    Check {
+        /// Where.
+        place: Place,
+        /// Its name.
+        name: Text,
+        /// Whether it held.
+        passed: bool,
+        /// Its tags.
+        tags: TagSet,
+    },
+    /// A value was added to a metric.
+    Sample {
+        /// The metric.
+        metric: Text,
+        /// Its kind.
+        kind: MetricKind,
+        /// The value.
+        value: f64,
+        /// Its tags.
+        tags: TagSet,
+    },
+}
+
+/// Where a measurement was made.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    /// The scenario.
+    pub scenario: Text,
+    /// The VU's number, from 1.
+    pub vu: u32,
+    /// The VU's iteration, from 0.
+    pub iteration: u32,
+}
+
+/// A request and what came of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Request {
+    /// Where.
+    pub place: Place,
+    /// The method.
+    pub method: Text,
+    /// The name it is reported under.
+    pub name: Text,
+    /// The URL as it was sent.
+    pub url: Text,
+    /// When it was sent: milliseconds since the Unix epoch.
+    pub started_at_ms: f64,
+    /// What was measured.
+    pub sample: RequestSample,
+    /// From the start to the end of the response's headers.
+    pub first_byte: Option<Duration>,
+    /// Why it counts as a failure.
+    pub failure: Option<Text>,
+    /// Its tags.
+    pub tags: TagSet,
+}
+
+impl Measurement {
+    /// The set that a recorder must have asked for to get it.
+    fn interest(&self) -> Interests {
+        match self.kind {
+            MeasurementKind::Request(_) => Interests::REQUESTS,
+            MeasurementKind::Transaction { .. } => Interests::TRANSACTIONS,
+            MeasurementKind::Iteration { .. } => Interests::ITERATIONS,
+            MeasurementKind::Check { .. } => Interests::CHECKS,
+            MeasurementKind::Sample { .. } => Interests::SAMPLES,
+        }
+    }
+}
+
+impl Measured {
+    /// A single one.
+    pub(super) fn one(event: Event) -> Self {
+        let mut table = Table::default();
+        table.add(event);
+        table.take().expect("it was just added")
+    }
+
+    /// The node on which they were made.
+    pub fn node(&self) -> &Arc<str> {
+        &self.node
+    }
+
+    /// All of them, in order.
+    pub fn all(&self) -> &[Measurement] {
+        &self.all
+    }
+
+    /// The texts that they call by their places.
+    pub fn texts(&self) -> &[Arc<str>] {
+        &self.texts
+    }
+
+    /// The sets of tags that they call by their places. The first is empty.
+    pub fn tag_sets(&self) -> &[Vec<Tag>] {
+        &self.tag_sets
+    }
+
+    /// How many a recorder with these interests gets of them.
+    pub(super) fn wanted(&self, interests: Interests) -> usize {
+        if interests.contains(self.kinds) {
+            return self.all.len();
+        }
+        let wanted = |it: &&Measurement| interests.contains(it.interest());
+        self.all.iter().filter(wanted).count()
+    }
+
+    /// The first of those that a recorder with these interests gets, so many at
+    /// most; `None` if that is none.
+    pub(super) fn first_of(&self, interests: Interests, count: usize) -> Option<Self> {
+        let mut table = Table::default();
+        self.all
+            .iter()
+            .filter(|measurement| interests.contains(measurement.interest()))
+            .take(count)
+            .for_each(|measurement| table.add(self.event(measurement)));
+        table.take()
+    }
+
+    /// Says that events were dropped before the first of them.
+    pub(super) fn gap_before(&self, dropped: u64) -> Event {
+        let first = &self.all[0];
+        Event {
+            time_ms: first.time_ms,
+            elapsed: first.elapsed,
+            node: self.node.clone(),
+            kind: EventKind::EventsDropped(dropped),
+        }
+    }
+
+    /// Each as an event of its own.
+    pub fn events(&self) -> impl Iterator<Item = Event> {
+        self.all.iter().map(|measurement| self.event(measurement))
+    }
+
+    fn event(&self, measurement: &Measurement) -> Event {
+        Event {
+            time_ms: measurement.time_ms,
+            elapsed: measurement.elapsed,
+            node: self.node.clone(),
+            kind: self.kind(&measurement.kind),
+        }
+    }
+
+    fn kind(&self, kind: &MeasurementKind) -> EventKind {
+        let text = |place: Text| self.texts[place as usize].clone();
+        let tags = |set: TagSet| self.tag_sets[set as usize].clone();
+        let origin = |place: Place| Origin {
+            scenario: text(place.scenario),
+            vu: place.vu,
+            iteration: place.iteration,
+        };
+        match *kind {
+            MeasurementKind::Request(request) => EventKind::Request(Box::new(event::Request {
+                origin: origin(request.place),
+                method: text(request.method),
+                name: text(request.name),
+                url: text(request.url),
+                started_at_ms: request.started_at_ms,
+                sample: request.sample,
+                first_byte: request.first_byte,
+                failure: request.failure.map(text),
+                tags: tags(request.tags),
+            })),
+            MeasurementKind::Transaction {
+                place,
+                name,
+                duration,
+                failure,
+                tags: set,
+            } => EventKind::Transaction(Box::new(event::Transaction {
+                origin: origin(place),
+                name: text(name),
+                duration,
+                failure: failure.map(text),
+                tags: tags(set),
+            })),
+            MeasurementKind::Iteration {
+                place,
+                duration,
+                lag,
+                failure,
+            } => EventKind::Iteration(event::Iteration {
+                origin: origin(place),
+                duration,
+                lag,
+                failure: failure.map(text),
+            }),
+            MeasurementKind::Check {
+                place,
+                name,
+                passed,
+                tags: set,
+            } => EventKind::Check(Box::new(event::Check {
+                origin: origin(place),
+                name: text(name),
+                passed,
+                tags: tags(set),
+            })),
+            MeasurementKind::Sample {
+                metric,
+                kind,
+                value,
+                tags: set,
+            } => EventKind::Sample(Box::new(event::Sample {
+                metric: text(metric),
+                kind,
+                value,
+                tags: tags(set),
+            })),
+        }
+    }
+}
+
+/// Measurements on their way into a [`Measured`], with what finds the place of a
+/// text that is there already.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    measured: Option<Measured>,
+    texts: FxHashMap<Arc<str>, Text>,
+    tag_sets: FxHashMap<Vec<Tag>, TagSet>,
+}
+
+impl Table {
+    /// Whether it takes events of this kind: numbers, and few texts that come again
+    /// and again.
+    pub(super) fn holds(kind: &EventKind) -> bool {
+        matches!(
+            kind,
+            EventKind::Request(_)
+                | EventKind::Transaction(_)
+                | EventKind::Iteration(_)
+                | EventKind::Check(_)
+                | EventKind::Sample(_)
+        )
+    }
+
+    /// Adds an event of a kind that it holds, which was made on the same node as those
+    /// before it.
+    ///
+    /// # Panics
+    ///
+    /// If it is of another kind.
+    pub(super) fn add(&mut self, event: Event) {
+        let Event {
+            time_ms,
+            elapsed,
+            node,
+            kind,
+        } = event;
+        let interest = kind.interest();
+        let Self {
+            measured,
+            texts,
+            tag_sets,
+        } = self;
+        let measured = measured.get_or_insert_with(|| Measured {
+            node,
+            all: Vec::with_capacity(super::gathered::TOGETHER),
+            texts: Vec::new(),
+            tag_sets: vec![Vec::new()],
+            kinds: Interests::default(),
+        });
+        let mut text = |text: Arc<str>| place(text, &mut measured.texts, texts);
+        let mut set = |tags: Vec<Tag>| match tags.is_empty() {
+            true => 0,
+            false => place(tags, &mut measured.tag_sets, tag_sets),
+        };
+        let kind = match kind {
+            EventKind::Request(request) => MeasurementKind::Request(Request {
+                place: origin(request.origin, &mut text),
+                method: text(request.method),
+                name: text(request.name),
+                url: text(request.url),
+                started_at_ms: request.started_at_ms,
+                sample: request.sample,
+                first_byte: request.first_byte,
+                failure: request.failure.map(&mut text),
+                tags: set(request.tags),
+            }),
+            EventKind::Transaction(transaction) => MeasurementKind::Transaction {
+                place: origin(transaction.origin, &mut text),
+                name: text(transaction.name),
+                duration: transaction.duration,
+                failure: transaction.failure.map(&mut text),
+                tags: set(transaction.tags),
+            },
+            EventKind::Iteration(iteration) => MeasurementKind::Iteration {
+                place: origin(iteration.origin, &mut text),
+                duration: iteration.duration,
+                lag: iteration.lag,
+                failure: iteration.failure.map(&mut text),
+            },
+            EventKind::Check(check) => MeasurementKind::Check {
+                place: origin(check.origin, &mut text),
+                name: text(check.name),
+                passed: check.passed,
+                tags: set(check.tags),
+            },
+            EventKind::Sample(sample) => MeasurementKind::Sample {
+                metric: text(sample.metric),
+                kind: sample.kind,
+                value: sample.value,
+                tags: set(sample.tags),
+            },
+            other => panic!("no measurement: {}", other.name()),
+        };
+        measured.kinds = measured.kinds.with(interest);
+        measured.all.push(Measurement {
+            time_ms,
+            elapsed,
+            kind,
+        });
+    }
+
+    /// What is there so far.
+    pub(super) fn measured(&self) -> Option<&Measured> {
+        self.measured.as_ref()
+    }
+
+    /// Takes what is there, if there is anything, and begins afresh.
+    pub(super) fn take(&mut self) -> Option<Measured> {
+        self.texts.clear();
+        self.tag_sets.clear();
+        self.measured.take()
+    }
+}
+
+fn origin(origin: Origin, mut text: impl FnMut(Arc<str>) -> Text) -> Place {
+    Place {
+        scenario: text(origin.scenario),
+        vu: origin.vu,
+        iteration: origin.iteration,
+    }
+}
+
+/// The place of a thing, a new one if it has none. There are far fewer than would
+/// fit.
+fn place<T: Clone + Eq + Hash>(thing: T, all: &mut Vec<T>, places: &mut FxHashMap<T, u32>) -> u32 {
+    if let Some(place) = places.get(&thing) {
+        return *place;
+    }
+    let place = all.len() as u32;
+    all.push(thing.clone());
+    places.insert(thing, place);
+    place
+}
