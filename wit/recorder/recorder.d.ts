@@ -17,6 +17,9 @@ declare module "squall:recorder/event-handler" {
    * line of its own to the recorder's sink. What does not parse, or is longer
    * than 1 MiB, is left out and counted, and the first of it reported; the
    * recorder goes on.
+   *
+   * Several entries may come in one string, each on a line of its own: where
+   * there are thousands, that spares both sides a string for each.
    */
   export type LogEntry = string;
   export interface EventHandler {

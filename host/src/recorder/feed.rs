@@ -562,7 +562,7 @@ pub(super) mod tests {
     fn nothing_is_lost_or_counted_twice_when_many_publish() {
         let (feed, queue, inbox) = feed(Interests::CHECKS);
         const EACH: u64 = 20_000;
-        let mut batch = Vec::new();
+        let mut batch = Batch::default();
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| (0..EACH).for_each(|_| feed.publish(check(0))));
@@ -570,13 +570,7 @@ pub(super) mod tests {
         });
         queue.finish();
         while inbox.take(&mut batch, usize::MAX) != Next::Finish {}
-        let told: u64 = batch
-            .iter()
-            .map(|event| match event.kind {
-                EventKind::EventsDropped(count) => count,
-                _ => 1,
-            })
-            .sum();
+        let told: u64 = batch.pieces().iter().map(Piece::stands_for).sum();
         let untold = queue.untold.load(Ordering::Relaxed);
         assert_eq!(told + untold, 4 * EACH);
         assert_eq!(queue.waiting(), 0);

@@ -101,7 +101,8 @@ mod tests {
     use super::super::feed::MEASUREMENTS;
     use super::super::feed::tests::{check, event, feed, system, taken};
     use super::*;
-    use crate::event::{EventKind, Interests};
+    use crate::event::{EventKind, Interests, LogMessage, Origin};
+    use crate::measure::LogLevel;
 
     fn vus(events: &[Event]) -> Vec<u32> {
         let vu = |event: &Event| match &event.kind {
@@ -151,6 +152,28 @@ mod tests {
         own.publish(system());
         other.publish(check(1));
         assert_eq!((queue.waiting(), others.waiting()), (1, 1));
+    }
+
+    #[test]
+    fn what_is_not_gathered_keeps_its_place() {
+        let (feed, _queue, inbox) = feed(Interests::CHECKS.with(Interests::LOGS));
+        let _gathering = begin(feed.clone());
+        let log = || {
+            event(EventKind::Log(Box::new(LogMessage {
+                origin: Origin {
+                    scenario: "default".into(),
+                    vu: 1,
+                    iteration: 0,
+                },
+                level: LogLevel::Info,
+                message: "now".into(),
+            })))
+        };
+        for event in [check(1), check(2), log(), check(3), log()] {
+            feed.publish(event);
+        }
+        let kinds: Vec<_> = taken(&inbox).iter().map(|it| it.kind.name()).collect();
+        assert_eq!(kinds, ["check", "check", "log", "check", "log"]);
     }
 
     #[test]

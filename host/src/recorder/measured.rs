@@ -416,3 +416,146 @@ fn place<T: Clone + Eq + Hash>(thing: T, all: &mut Vec<T>, places: &mut FxHashMa
     places.insert(thing, place);
     place
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::feed::tests::event;
+    use super::*;
+    use crate::measure::Phases;
+
+    fn origin(vu: u32) -> Origin {
+        Origin {
+            scenario: "browse".into(),
+            vu,
+            iteration: 2,
+        }
+    }
+
+    fn one_of_each() -> Vec<Event> {
+        let ms = Duration::from_millis;
+        let tags: Vec<Tag> = vec![("plan".into(), "a".into())];
+        let request = event::Request {
+            origin: origin(1),
+            method: "GET".into(),
+            name: "/item/{id}".into(),
+            url: "http://a.example/item/5".into(),
+            started_at_ms: 12.5,
+            sample: RequestSample {
+                duration: ms(20),
+                from_due: Some(ms(21)),
+                phases: Phases {
+                    waiting: Some(ms(19)),
+                    ..Phases::default()
+                },
+                status: 503,
+                failed: true,
+                sent_bytes: 100,
+                received_bytes: 200,
+            },
+            first_byte: Some(ms(19)),
+            failure: Some("status 503".into()),
+            tags: tags.clone(),
+        };
+        let kinds = [
+            EventKind::Request(Box::new(request)),
+            EventKind::Transaction(Box::new(event::Transaction {
+                origin: origin(2),
+                name: "buy".into(),
+                duration: ms(3),
+                failure: Some("status 503".into()),
+                tags: tags.clone(),
+            })),
+            EventKind::Iteration(event::Iteration {
+                origin: origin(3),
+                duration: ms(4),
+                lag: Some(ms(1)),
+                failure: None,
+            }),
+            EventKind::Check(Box::new(event::Check {
+                origin: origin(4),
+                name: "buy".into(),
+                passed: true,
+                tags: Vec::new(),
+            })),
+            EventKind::Sample(Box::new(event::Sample {
+                metric: "basket".into(),
+                kind: MetricKind::Gauge,
+                value: 0.5,
+                tags,
+            })),
+        ];
+        let at = |(number, kind)| Event {
+            time_ms: f64::from(number),
+            elapsed: ms(u64::from(number)),
+            ..event(kind)
+        };
+        (0_u32..).zip(kinds).map(at).collect()
+    }
+
+    fn table(events: &[Event]) -> Measured {
+        let mut table = Table::default();
+        events.iter().for_each(|event| table.add(event.clone()));
+        table.take().expect("there are some")
+    }
+
+    fn text(events: impl IntoIterator<Item = Event>) -> Vec<String> {
+        events.into_iter().map(|it| format!("{it:?}")).collect()
+    }
+
+    #[test]
+    fn each_comes_out_as_it_went_in() {
+        let events = one_of_each();
+        let measured = table(&events);
+        assert_eq!(text(measured.events()), text(events));
+    }
+
+    #[test]
+    fn each_text_and_each_set_of_tags_stands_once() {
+        let measured = table(&[one_of_each(), one_of_each()].concat());
+        assert_eq!(measured.all().len(), 10);
+        let texts: Vec<&str> = measured.texts().iter().map(|text| &**text).collect();
+        assert_eq!(
+            texts,
+            [
+                "browse",
+                "GET",
+                "/item/{id}",
+                "http://a.example/item/5",
+                "status 503",
+                "buy",
+                "basket"
+            ]
+        );
+        assert_eq!(measured.tag_sets().len(), 2);
+        assert!(measured.tag_sets()[0].is_empty());
+    }
+
+    #[test]
+    fn a_recorder_gets_the_first_of_those_it_wants() {
+        let events = [one_of_each(), one_of_each()].concat();
+        let measured = table(&events);
+        let checks_and_samples = Interests::CHECKS.with(Interests::SAMPLES);
+        assert_eq!(measured.wanted(Interests::ALL), 10);
+        assert_eq!(measured.wanted(checks_and_samples), 4);
+        assert_eq!(measured.wanted(Interests::LOGS), 0);
+        let first = measured.first_of(checks_and_samples, 3).expect("some");
+        let expected = [3, 4, 8].map(|number: usize| events[number].clone());
+        assert_eq!(text(first.events()), text(expected));
+        assert_eq!(first.texts().len(), 3);
+        assert!(measured.first_of(Interests::LOGS, 3).is_none());
+        assert!(measured.first_of(Interests::ALL, 0).is_none());
+    }
+
+    #[test]
+    fn a_table_begins_afresh_with_nothing_of_the_one_before() {
+        let mut table = Table::default();
+        let events = one_of_each();
+        table.add(events[0].clone());
+        assert_eq!(table.take().expect("it was added").all().len(), 1);
+        assert!(table.take().is_none());
+        table.add(events[3].clone());
+        let measured = table.take().expect("it was added");
+        assert_eq!(text(measured.events()), text([events[3].clone()]));
+        assert_eq!(measured.texts().len(), 2);
+    }
+}

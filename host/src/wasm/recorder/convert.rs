@@ -371,8 +371,8 @@ pub(super) fn ms(duration: Duration) -> f64 {
 mod tests {
     use super::*;
     use crate::event::{
-        Check, Iteration, LogMessage, Origin, Request, RunSummary, Sample, ScriptFailure, Stats,
-        SystemUsage, Transaction,
+        Check, Event, Iteration, LogMessage, Origin, Request, RunSummary, Sample, ScriptFailure,
+        Stats, SystemUsage, Transaction,
     };
     use crate::measure::{Phases, RequestSample, ScriptError};
     use crate::recorder::recording::{Recording, written};

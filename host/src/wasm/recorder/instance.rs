@@ -343,8 +343,9 @@ mod tests {
             ]))
             .expect("handles");
         entries.extend(recorder.finish().expect("finishes"));
+        let entries: Vec<_> = entries.iter().flat_map(|text| text.lines()).collect();
         assert!(entries.len() >= 2, "{entries:?}");
-        for entry in entries.iter().flat_map(|text| text.lines()) {
+        for entry in entries {
             let value: serde_json::Value = serde_json::from_str(entry).expect("JSON");
             assert!(value.is_object(), "{entry}");
             assert!(entry.contains("run-1"), "{entry}");
