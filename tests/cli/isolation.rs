@@ -181,7 +181,7 @@ fn one_that_wakes_too_late_is_told_how_many_events_it_missed() {
     let outcome = Squall::script(example("hello"))
         .flag("--base-url", server.url(""))
         .flag("--vus", "4")
-        .flag("--iterations", "5000")
+        .flag("--iterations", "8000")
         .flag("--recorder", spec)
         .run()
         .exited(110);
@@ -197,14 +197,14 @@ fn one_that_wakes_too_late_is_told_how_many_events_it_missed() {
         .map(|line| line["count"].as_u64().expect("a count"))
         .sum();
     let got = (of("request").len() + of("iteration").len() + of("check").len()) as u64;
-    assert_eq!(got + told, 3 * 5_000, "{}", outcome.story());
+    assert_eq!(got + told, 3 * 8_000, "{}", outcome.story());
     assert!(told > 0, "{}", outcome.story());
     let [end] = of("run-finished")[..] else {
         panic!("one end{}", outcome.story());
     };
     assert_eq!(
         (end["dropped"].as_u64(), end["total"].as_u64()),
-        (Some(told), Some(5_000))
+        (Some(told), Some(8_000))
     );
     assert_eq!(outcome.summary().count("/telemetry/events_dropped"), told);
     assert!(
