@@ -20,6 +20,8 @@ use crate::plan::HttpPlan;
 pub struct Target {
     /// Absolute, `http` or `https`.
     pub url: Url,
+    /// The same as it is told to recorders.
+    pub text: Arc<str>,
     /// Where connections go, unless it is `https`.
     pub(super) origin: Option<Arc<Origin>>,
     /// A request's first line, from behind the method to its end.
@@ -83,6 +85,7 @@ impl Target {
             wire::write_header(&mut header_lines, name, value);
         }
         Ok(Self {
+            text: url.as_str().into(),
             url,
             name,
             origin,

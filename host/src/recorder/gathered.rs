@@ -41,7 +41,7 @@ impl Held {
         self.table.measured().is_some_and(|measured| {
             let all = measured.all();
             let ends = all.first().zip(all.last());
-            let waited = ends.map(|(first, last)| last.elapsed.saturating_sub(first.elapsed));
+            let waited = ends.map(|(first, last)| last.elapsed.beyond(first.elapsed));
             all.len() >= TOGETHER || waited >= Some(LONGEST)
         })
     }

@@ -1,15 +1,16 @@
 //! Many single measurements in one: numbers, with the texts of all of them in one
 //! table. Thousands a second go from core to core this way, and to a component,
-//! with no allocation and no shared count for each.
+//! with no allocation and no shared count for each, and in few lines of a cache.
 
 use std::hash::Hash;
+use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
 use crate::event::{self, Event, EventKind, Interests, Origin};
-use crate::measure::{MetricKind, RequestSample, Tag};
+use crate::measure::{MetricKind, Phases, RequestSample, Tag};
 
 /// Single measurements of one node, in the order in which they were made: one at
 /// least.
@@ -17,6 +18,8 @@ use crate::measure::{MetricKind, RequestSample, Tag};
 pub struct Measured {
     node: Arc<str>,
     all: Vec<Measurement>,
+    /// What is larger than the rest.
+    requests: Vec<Request>,
     texts: Vec<Arc<str>>,
     tag_sets: Vec<Vec<Tag>>,
     kinds: Interests,
@@ -28,13 +31,39 @@ pub type Text = u32;
 /// A place in the table of sets of tags.
 pub type TagSet = u32;
 
+/// A length of time in half the space of a [`Duration`], also where it may be
+/// absent: up to 584 years.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Nanos(NonZero<u64>);
+
+impl Nanos {
+    /// How much longer this is; nothing if it is not.
+    pub(super) fn beyond(self, other: Self) -> Duration {
+        Duration::from_nanos(self.0.get().saturating_sub(other.0.get()))
+    }
+}
+
+impl From<Duration> for Nanos {
+    fn from(duration: Duration) -> Self {
+        let seconds = duration.as_secs().saturating_mul(1_000_000_000);
+        let nanos = seconds.saturating_add(duration.subsec_nanos().into());
+        Self(NonZero::<u64>::MIN.saturating_add(nanos))
+    }
+}
+
+impl From<Nanos> for Duration {
+    fn from(nanos: Nanos) -> Self {
+        Self::from_nanos(nanos.0.get() - 1)
+    }
+}
+
 /// One of them.
 #[derive(Debug, Clone, Copy)]
 pub struct Measurement {
     /// As an event's.
     pub time_ms: f64,
     /// As an event's.
-    pub elapsed: Duration,
+    pub elapsed: Nanos,
     /// What was measured.
     pub kind: MeasurementKind,
 }
@@ -42,8 +71,8 @@ pub struct Measurement {
 /// What was measured: as the events of these names, with places for texts.
 #[derive(Debug, Clone, Copy)]
 pub enum MeasurementKind {
-    /// A request finished.
-    Request(Request),
+    /// A request finished: its place among the requests.
+    Request(u32),
     /// A transaction finished.
     Transaction {
         /// Where.
@@ -51,7 +80,7 @@ pub enum MeasurementKind {
         /// Its name.
         name: Text,
         /// How long it took.
-        duration: Duration,
+        duration: Nanos,
         /// Why it failed.
         failure: Option<Text>,
         /// Its tags.
@@ -62,9 +91,9 @@ pub enum MeasurementKind {
         /// Where.
         place: Place,
         /// How long it took.
-        duration: Duration,
+        duration: Nanos,
         /// How long after it was due it started.
-        lag: Option<Duration>,
+        lag: Option<Nanos>,
         /// Why it failed.
         failure: Option<Text>,
     },
@@ -116,14 +145,52 @@ pub struct Request {
     pub url: Text,
     /// When it was sent: milliseconds since the Unix epoch.
     pub started_at_ms: f64,
-    /// What was measured.
-    pub sample: RequestSample,
+    /// As in [`RequestSample`].
+    pub duration: Nanos,
+    /// As in [`RequestSample`].
+    pub from_due: Option<Nanos>,
+    /// As in [`Phases`].
+    pub connecting: Option<Nanos>,
+    /// As in [`Phases`].
+    pub tls: Option<Nanos>,
+    /// As in [`Phases`].
+    pub waiting: Option<Nanos>,
+    /// As in [`Phases`].
+    pub receiving: Option<Nanos>,
+    /// As in [`RequestSample`].
+    pub status: u16,
+    /// As in [`RequestSample`].
+    pub failed: bool,
+    /// As in [`RequestSample`].
+    pub sent_bytes: u64,
+    /// As in [`RequestSample`].
+    pub received_bytes: u64,
     /// From the start to the end of the response's headers.
-    pub first_byte: Option<Duration>,
+    pub first_byte: Option<Nanos>,
     /// Why it counts as a failure.
     pub failure: Option<Text>,
     /// Its tags.
     pub tags: TagSet,
+}
+
+impl Request {
+    fn sample(&self) -> RequestSample {
+        let duration = |nanos: Option<Nanos>| nanos.map(Duration::from);
+        RequestSample {
+            duration: self.duration.into(),
+            from_due: duration(self.from_due),
+            phases: Phases {
+                connecting: duration(self.connecting),
+                tls: duration(self.tls),
+                waiting: duration(self.waiting),
+                receiving: duration(self.receiving),
+            },
+            status: self.status,
+            failed: self.failed,
+            sent_bytes: self.sent_bytes,
+            received_bytes: self.received_bytes,
+        }
+    }
 }
 
 impl Measurement {
@@ -155,6 +222,11 @@ impl Measured {
     /// All of them, in order.
     pub fn all(&self) -> &[Measurement] {
         &self.all
+    }
+
+    /// The requests that they call by their places.
+    pub fn requests(&self) -> &[Request] {
+        &self.requests
     }
 
     /// The texts that they call by their places.
@@ -193,7 +265,7 @@ impl Measured {
         let first = &self.all[0];
         Event {
             time_ms: first.time_ms,
-            elapsed: first.elapsed,
+            elapsed: first.elapsed.into(),
             node: self.node.clone(),
             kind: EventKind::EventsDropped(dropped),
         }
@@ -207,7 +279,7 @@ impl Measured {
     fn event(&self, measurement: &Measurement) -> Event {
         Event {
             time_ms: measurement.time_ms,
-            elapsed: measurement.elapsed,
+            elapsed: measurement.elapsed.into(),
             node: self.node.clone(),
             kind: self.kind(&measurement.kind),
         }
@@ -222,17 +294,20 @@ impl Measured {
             iteration: place.iteration,
         };
         match *kind {
-            MeasurementKind::Request(request) => EventKind::Request(Box::new(event::Request {
-                origin: origin(request.place),
-                method: text(request.method),
-                name: text(request.name),
-                url: text(request.url),
-                started_at_ms: request.started_at_ms,
-                sample: request.sample,
-                first_byte: request.first_byte,
-                failure: request.failure.map(text),
-                tags: tags(request.tags),
-            })),
+            MeasurementKind::Request(request) => {
+                let request = &self.requests[request as usize];
+                EventKind::Request(Box::new(event::Request {
+                    origin: origin(request.place),
+                    method: text(request.method),
+                    name: text(request.name),
+                    url: text(request.url),
+                    started_at_ms: request.started_at_ms,
+                    sample: request.sample(),
+                    first_byte: request.first_byte.map(Into::into),
+                    failure: request.failure.map(text),
+                    tags: tags(request.tags),
+                }))
+            }
             MeasurementKind::Transaction {
                 place,
                 name,
@@ -242,7 +317,7 @@ impl Measured {
             } => EventKind::Transaction(Box::new(event::Transaction {
                 origin: origin(place),
                 name: text(name),
-                duration,
+                duration: duration.into(),
                 failure: failure.map(text),
                 tags: tags(set),
             })),
@@ -253,8 +328,8 @@ impl Measured {
                 failure,
             } => EventKind::Iteration(event::Iteration {
                 origin: origin(place),
-                duration,
-                lag,
+                duration: duration.into(),
+                lag: lag.map(Into::into),
                 failure: failure.map(text),
             }),
             MeasurementKind::Check {
@@ -283,12 +358,18 @@ impl Measured {
     }
 }
 
+/// How many places are found by where their texts are in memory.
+const RECENT: usize = 16;
+
 /// Measurements on their way into a [`Measured`], with what finds the place of a
 /// text that is there already.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     measured: Option<Measured>,
     texts: FxHashMap<Arc<str>, Text>,
+    /// Places of texts that were added, by where these are in memory: most are the
+    /// same ones again and again.
+    recent: [Text; RECENT],
     tag_sets: FxHashMap<Vec<Tag>, TagSet>,
 }
 
@@ -323,43 +404,65 @@ impl Table {
         let Self {
             measured,
             texts,
+            recent,
             tag_sets,
         } = self;
         let measured = measured.get_or_insert_with(|| Measured {
             node,
             all: Vec::with_capacity(super::gathered::TOGETHER),
+            requests: Vec::new(),
             texts: Vec::new(),
             tag_sets: vec![Vec::new()],
             kinds: Interests::default(),
         });
-        let mut text = |text: Arc<str>| place(text, &mut measured.texts, texts);
+        let mut text = |text: Arc<str>| {
+            let recent = &mut recent[(text.as_ptr().addr() >> 4) % RECENT];
+            match measured.texts.get(*recent as usize) {
+                Some(known) if Arc::ptr_eq(known, &text) => {}
+                _ => *recent = place(text, &mut measured.texts, texts),
+            }
+            *recent
+        };
         let mut set = |tags: Vec<Tag>| match tags.is_empty() {
             true => 0,
             false => place(tags, &mut measured.tag_sets, tag_sets),
         };
         let kind = match kind {
-            EventKind::Request(request) => MeasurementKind::Request(Request {
-                place: origin(request.origin, &mut text),
-                method: text(request.method),
-                name: text(request.name),
-                url: text(request.url),
-                started_at_ms: request.started_at_ms,
-                sample: request.sample,
-                first_byte: request.first_byte,
-                failure: request.failure.map(&mut text),
-                tags: set(request.tags),
-            }),
+            EventKind::Request(request) => {
+                let sample = &request.sample;
+                measured.requests.push(Request {
+                    place: origin(request.origin, &mut text),
+                    method: text(request.method),
+                    name: text(request.name),
+                    url: text(request.url),
+                    started_at_ms: request.started_at_ms,
+                    duration: sample.duration.into(),
+                    from_due: sample.from_due.map(Into::into),
+                    connecting: sample.phases.connecting.map(Into::into),
+                    tls: sample.phases.tls.map(Into::into),
+                    waiting: sample.phases.waiting.map(Into::into),
+                    receiving: sample.phases.receiving.map(Into::into),
+                    status: sample.status,
+                    failed: sample.failed,
+                    sent_bytes: sample.sent_bytes,
+                    received_bytes: sample.received_bytes,
+                    first_byte: request.first_byte.map(Into::into),
+                    failure: request.failure.map(&mut text),
+                    tags: set(request.tags),
+                });
+                MeasurementKind::Request(measured.requests.len() as u32 - 1)
+            }
             EventKind::Transaction(transaction) => MeasurementKind::Transaction {
                 place: origin(transaction.origin, &mut text),
                 name: text(transaction.name),
-                duration: transaction.duration,
+                duration: transaction.duration.into(),
                 failure: transaction.failure.map(&mut text),
                 tags: set(transaction.tags),
             },
             EventKind::Iteration(iteration) => MeasurementKind::Iteration {
                 place: origin(iteration.origin, &mut text),
-                duration: iteration.duration,
-                lag: iteration.lag,
+                duration: iteration.duration.into(),
+                lag: iteration.lag.map(Into::into),
                 failure: iteration.failure.map(&mut text),
             },
             EventKind::Check(check) => MeasurementKind::Check {
@@ -379,7 +482,7 @@ impl Table {
         measured.kinds = measured.kinds.with(interest);
         measured.all.push(Measurement {
             time_ms,
-            elapsed,
+            elapsed: elapsed.into(),
             kind,
         });
     }
@@ -500,6 +603,21 @@ mod tests {
 
     fn text(events: impl IntoIterator<Item = Event>) -> Vec<String> {
         events.into_iter().map(|it| format!("{it:?}")).collect()
+    }
+
+    #[test]
+    fn they_take_few_lines_of_a_cache() {
+        assert!(size_of::<Measurement>() <= 64);
+        assert!(size_of::<Request>() <= 128);
+    }
+
+    #[test]
+    fn times_are_kept_to_the_nanosecond() {
+        let longest = Duration::from_nanos(u64::MAX - 1);
+        for duration in [Duration::ZERO, Duration::from_nanos(1_234_567_891), longest] {
+            assert_eq!(Duration::from(Nanos::from(duration)), duration);
+        }
+        assert_eq!(Duration::from(Nanos::from(Duration::MAX)), longest);
     }
 
     #[test]

@@ -2,13 +2,13 @@
 //! them in one table, so that handing over thousands takes no string for each.
 
 use super::bindings::squall::recorder::events as wit;
-use super::convert::{metric_kind, ms, tags};
-use crate::measure::Phases;
-use crate::recorder::measured::{Measured, Measurement, MeasurementKind, Request};
+use super::convert::{self, metric_kind, tags};
+use crate::recorder::measured::{Measured, Measurement, MeasurementKind, Nanos, Request};
 
 /// Measurements as one event, which happens when the last of them was made.
 pub(super) fn event(measured: &Measured) -> wit::Event {
-    let all: Vec<_> = measured.all().iter().map(measurement).collect();
+    let all = measured.all().iter();
+    let all: Vec<_> = all.map(|it| measurement(it, measured)).collect();
     let texts = measured.texts().iter();
     let tag_sets = measured.tag_sets().iter();
     let last = all.last();
@@ -24,9 +24,11 @@ pub(super) fn event(measured: &Measured) -> wit::Event {
     }
 }
 
-fn measurement(measurement: &Measurement) -> wit::Measurement {
+fn measurement(measurement: &Measurement, of: &Measured) -> wit::Measurement {
     let kind = match measurement.kind {
-        MeasurementKind::Request(request) => wit::MeasurementKind::Request(self::request(&request)),
+        MeasurementKind::Request(place) => {
+            wit::MeasurementKind::Request(request(&of.requests()[place as usize]))
+        }
         MeasurementKind::Transaction {
             place,
             name,
@@ -87,7 +89,6 @@ fn measurement(measurement: &Measurement) -> wit::Measurement {
 }
 
 fn request(request: &Request) -> wit::Request {
-    let sample = &request.sample;
     wit::Request {
         scenario: request.place.scenario,
         vu: request.place.vu,
@@ -95,25 +96,25 @@ fn request(request: &Request) -> wit::Request {
         method: request.method,
         name: request.name,
         url: request.url,
-        status: sample.status,
+        status: request.status,
         started_at_ms: request.started_at_ms,
-        duration_ms: ms(sample.duration),
+        duration_ms: ms(request.duration),
         first_byte_ms: request.first_byte.map(ms),
-        phases: phases(&sample.phases),
-        sent_bytes: sample.sent_bytes,
-        received_bytes: sample.received_bytes,
+        phases: wit::RequestPhases {
+            connecting_ms: request.connecting.map(ms),
+            tls_ms: request.tls.map(ms),
+            waiting_ms: request.waiting.map(ms),
+            receiving_ms: request.receiving.map(ms),
+        },
+        sent_bytes: request.sent_bytes,
+        received_bytes: request.received_bytes,
         failure: request.failure,
         tags: request.tags,
     }
 }
 
-fn phases(phases: &Phases) -> wit::RequestPhases {
-    wit::RequestPhases {
-        connecting_ms: phases.connecting.map(ms),
-        tls_ms: phases.tls.map(ms),
-        waiting_ms: phases.waiting.map(ms),
-        receiving_ms: phases.receiving.map(ms),
-    }
+fn ms(nanos: Nanos) -> f64 {
+    convert::ms(nanos.into())
 }
 
 #[cfg(test)]
@@ -123,7 +124,7 @@ mod tests {
     use super::super::convert;
     use super::*;
     use crate::event::{Check, Event, EventKind, Iteration, Origin, Request};
-    use crate::measure::RequestSample;
+    use crate::measure::{Phases, RequestSample};
 
     fn events(happened: &[Event], dropped: &mut u64) -> Vec<wit::Event> {
         convert::events(&happened.iter().cloned().collect(), dropped)

@@ -364,7 +364,7 @@ impl State {
         // Only an event names the URL.
         if self.seat.run.feed.wants(Interests::REQUESTS) {
             terms.url = match &target {
-                Ok(target) => target.url.as_str().into(),
+                Ok(target) => target.text.clone(),
                 Err(_) => url.into(),
             };
         }
