@@ -3,13 +3,20 @@
 
 mod fetch;
 
+use std::path::PathBuf;
+
 use crate::support::command::{Outcome, Squall, Summary};
 use crate::support::guests::test_guest;
 use crate::support::port;
 use crate::support::server::Server;
 
 fn case(name: &str, server: &Server) -> Squall {
-    Squall::script(test_guest("plain"))
+    case_of(test_guest("plain"), name, server)
+}
+
+/// A case of one of the guests.
+fn case_of(guest: PathBuf, name: &str, server: &Server) -> Squall {
+    Squall::script(guest)
         .script_env("CASE", name)
         .script_env("BASE", &server.url(""))
         .flag("--base-url", server.url(""))
@@ -38,6 +45,41 @@ fn counts(summary: &Summary, requests: u64, failures: u64) {
         summary.count("/all/failures"),
     );
     assert_eq!(found, (requests, failures), "{:#?}", summary.failures());
+}
+
+/// Fails unless all that failed failed alike, with these words in the message.
+#[track_caller]
+fn fails_alike(summary: &Summary, words: &str) {
+    let failures = summary.failures();
+    assert_eq!(failures.len(), 1, "{failures:?}");
+    assert!(failures[0].0.contains(words), "{failures:?}");
+}
+
+/// Runs a guest whose requests go to where nobody listens.
+#[track_caller]
+fn is_refused(guest: PathBuf) {
+    let address = port::refusing();
+    let squall = Squall::script(guest)
+        .script_env("CASE", "fails")
+        .script_env("URL", &format!("http://{address}/"));
+    let summary = passes(squall, 1, 2).summary();
+    counts(&summary, 2, 2);
+    let refused = format!("cannot connect to {address}: connection refused");
+    assert_eq!(summary.failures(), [(refused, 2)]);
+}
+
+/// Runs a guest whose requests go to a host that is not allowed.
+#[track_caller]
+fn is_denied(guest: PathBuf) {
+    let server = Server::start();
+    let squall = Squall::script(guest)
+        .script_env("CASE", "fails")
+        .script_env("URL", &server.url("/"))
+        .flag("--allow-host", "shop.test");
+    let summary = passes(squall, 1, 2).summary();
+    counts(&summary, 2, 2);
+    fails_alike(&summary, "`--allow-host`");
+    assert_eq!(server.total(), 0);
 }
 
 #[test]
@@ -110,34 +152,12 @@ fn a_limit_of_the_scripts_own_is_kept() {
 
 #[test]
 fn a_refused_connection_is_a_failed_request() {
-    let server = Server::start();
-    let address = port::refusing();
-    let squall = case("fails", &server).script_env("URL", &format!("http://{address}/"));
-    let summary = passes(squall, 1, 2).summary();
-    counts(&summary, 2, 2);
-    let failures = summary.failures();
-    assert_eq!(
-        failures,
-        [(
-            format!("cannot connect to {address}: connection refused"),
-            2
-        )]
-    );
+    is_refused(test_guest("plain"));
 }
 
 #[test]
 fn a_host_that_is_not_allowed_hears_nothing() {
-    let server = Server::start();
-    let squall = Squall::script(test_guest("plain"))
-        .script_env("CASE", "fails")
-        .script_env("URL", &server.url("/"))
-        .flag("--allow-host", "shop.test");
-    let summary = passes(squall, 1, 2).summary();
-    counts(&summary, 2, 2);
-    let failures = summary.failures();
-    assert_eq!(failures.len(), 1, "{failures:?}");
-    assert!(failures[0].0.contains("`--allow-host`"), "{failures:?}");
-    assert_eq!(server.total(), 0);
+    is_denied(test_guest("plain"));
 }
 
 #[test]
@@ -154,12 +174,7 @@ fn a_request_that_is_given_up_is_counted_as_that() {
     let server = Server::start();
     let summary = passes(case("given-up", &server), 2, 10).summary();
     counts(&summary, 10, 10);
-    let failures = summary.failures();
-    assert_eq!(failures.len(), 1, "{failures:?}");
-    assert!(
-        failures[0].0.contains("gave the request up"),
-        "{failures:?}"
-    );
+    fails_alike(&summary, "gave the request up");
 }
 
 #[test]

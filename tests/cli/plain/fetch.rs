@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{counts, passes};
+use super::{case_of, counts, fails_alike, is_denied, is_refused, passes};
 use crate::support::command::{Outcome, Squall};
 use crate::support::guests;
 use crate::support::port;
@@ -25,10 +25,7 @@ fn guest() -> PathBuf {
 }
 
 fn case(name: &str, server: &Server) -> Squall {
-    Squall::script(guest())
-        .script_env("CASE", name)
-        .script_env("BASE", &server.url(""))
-        .flag("--base-url", server.url(""))
+    case_of(guest(), name, server)
 }
 
 /// The total of a case's one endpoint, as the recorder `json` wrote it.
@@ -138,38 +135,17 @@ fn a_time_limit_of_the_scripts_own_gives_the_request_up() {
     let server = Server::start();
     let summary = passes(case("timeout", &server), 2, 4).summary();
     counts(&summary, 4, 4);
-    let failures = summary.failures();
-    assert_eq!(failures.len(), 1, "{failures:?}");
-    assert!(
-        failures[0].0.contains("gave the request up"),
-        "{failures:?}"
-    );
+    fails_alike(&summary, "gave the request up");
 }
 
 #[test]
 fn a_refused_connection_is_a_rejection_that_can_be_caught() {
-    let server = Server::start();
-    let address = port::refusing();
-    let squall = case("fails", &server).script_env("URL", &format!("http://{address}/"));
-    let summary = passes(squall, 1, 2).summary();
-    counts(&summary, 2, 2);
-    let refused = format!("cannot connect to {address}: connection refused");
-    assert_eq!(summary.failures(), [(refused, 2)]);
+    is_refused(guest());
 }
 
 #[test]
 fn a_host_that_is_not_allowed_hears_nothing() {
-    let server = Server::start();
-    let squall = Squall::script(guest())
-        .script_env("CASE", "fails")
-        .script_env("URL", &server.url("/"))
-        .flag("--allow-host", "shop.test");
-    let summary = passes(squall, 1, 2).summary();
-    counts(&summary, 2, 2);
-    let failures = summary.failures();
-    assert_eq!(failures.len(), 1, "{failures:?}");
-    assert!(failures[0].0.contains("`--allow-host`"), "{failures:?}");
-    assert_eq!(server.total(), 0);
+    is_denied(guest());
 }
 
 /// Runs three iterations, each of which is to fail, and returns why: the message and
