@@ -181,8 +181,8 @@ impl fmt::Debug for Feed {
 #[derive(Debug)]
 enum Message {
     Event(Event),
-    /// Single measurements of one thread.
-    Measured(Arc<Measured>),
+    /// Single measurements of one thread: so many of those that are of interest.
+    Measured(Arc<Measured>, Interests, usize),
     /// Nothing comes after it.
     Finish,
 }
@@ -258,13 +258,9 @@ impl Queue {
         }
         let before = self.measurements.fetch_add(wanted, Ordering::Relaxed);
         let taken = wanted.min(MEASUREMENTS.saturating_sub(before));
-        let taken_of_it = match taken == measured.all().len() {
-            true => Some(measured.clone()),
-            false => measured.first_of(interests, taken).map(Arc::new),
-        };
-        if let Some(measured) = taken_of_it {
+        if taken > 0 {
             self.tell_gap(|dropped| measured.gap_before(dropped));
-            self.send(Message::Measured(measured));
+            self.send(Message::Measured(measured.clone(), interests, taken));
         }
         if taken < wanted {
             let without = wanted - taken;
@@ -351,7 +347,7 @@ impl Inbox {
     pub(super) fn take(&self, batch: &mut Batch, limit: usize) -> Next {
         match self.receiver.recv() {
             Ok(Message::Event(event)) => self.took(batch, event),
-            Ok(Message::Measured(measured)) => self.took_measured(batch, measured),
+            Ok(Message::Measured(all, of, count)) => self.took_measured(batch, all, of, count),
             Ok(Message::Finish) | Err(mpsc::RecvError) => return Next::Finish,
         }
         self.take_more(batch, limit)
@@ -362,7 +358,7 @@ impl Inbox {
         while batch.len() < limit {
             match self.receiver.try_recv() {
                 Ok(Message::Event(event)) => self.took(batch, event),
-                Ok(Message::Measured(measured)) => self.took_measured(batch, measured),
+                Ok(Message::Measured(all, of, count)) => self.took_measured(batch, all, of, count),
                 Ok(Message::Finish) | Err(mpsc::TryRecvError::Disconnected) => return Next::Finish,
                 Err(mpsc::TryRecvError::Empty) => break,
             }
@@ -377,10 +373,18 @@ impl Inbox {
         batch.push(event);
     }
 
-    fn took_measured(&self, batch: &mut Batch, measured: Arc<Measured>) {
-        let count = &self.queue.measurements;
-        count.fetch_sub(measured.all().len(), Ordering::Relaxed);
-        batch.push_piece(Piece::Measured(measured));
+    /// Leaves out what the recorder did not want, or had no room for: here, where
+    /// the load does not wait for it.
+    fn took_measured(&self, batch: &mut Batch, all: Arc<Measured>, of: Interests, count: usize) {
+        let waiting = &self.queue.measurements;
+        waiting.fetch_sub(count, Ordering::Relaxed);
+        let taken = match count == all.all().len() {
+            true => Some(all),
+            false => all.first_of(of, count).map(Arc::new),
+        };
+        if let Some(taken) = taken {
+            batch.push_piece(Piece::Measured(taken));
+        }
     }
 }
 

@@ -21,20 +21,20 @@ use crate::stats::window::{RequestStats, Window};
 /// which is brought up to date.
 pub(super) fn events(events: &Batch, dropped: &mut u64) -> Vec<wit::Event> {
     let convert = |piece: &Piece| match piece {
-        Piece::Measured(measured) => Some(measured::event(measured)),
+        Piece::Measured(measured) => measured::event(measured),
         Piece::Event(event) => {
             if let EventKind::EventsDropped(count) = event.kind {
                 *dropped = dropped.saturating_add(count);
             }
-            Some(wit::Event {
+            wit::Event {
                 time_ms: event.time_ms,
                 elapsed_ms: ms(event.elapsed),
                 node: event.node.to_string(),
-                kind: kind(&event.kind, *dropped)?,
-            })
+                kind: kind(&event.kind, *dropped),
+            }
         }
     };
-    events.pieces().iter().filter_map(convert).collect()
+    events.pieces().iter().map(convert).collect()
 }
 
 /// What a recorder asked for.
@@ -79,15 +79,19 @@ pub(super) fn run_info(run: &RunInfo) -> wit::RunInfo {
     }
 }
 
-/// What happened, if it is none of the measurements that come many in one.
-fn kind(kind: &EventKind, dropped: u64) -> Option<wit::EventKind> {
+/// What happened.
+///
+/// # Panics
+///
+/// If it is a measurement: a batch has those many in one.
+fn kind(kind: &EventKind, dropped: u64) -> wit::EventKind {
     use wit::EventKind as Wit;
-    Some(match kind {
+    match kind {
         EventKind::Request(_)
         | EventKind::Transaction(_)
         | EventKind::Iteration(_)
         | EventKind::Check(_)
-        | EventKind::Sample(_) => return None,
+        | EventKind::Sample(_) => unreachable!("`{}` stands by itself in a batch", kind.name()),
         EventKind::RunStarted => Wit::RunStarted,
         EventKind::RampUpFinished { vus } => Wit::RampUpFinished(wit::RampUp { vus: *vus }),
         EventKind::RunStopping(reason) => Wit::RunStopping(stop_reason(reason)),
@@ -143,7 +147,7 @@ fn kind(kind: &EventKind, dropped: u64) -> Option<wit::EventKind> {
             },
             message: log.message.to_string(),
         }),
-    })
+    }
 }
 
 fn stop_reason(reason: &StopReason) -> wit::StopReason {
