@@ -347,6 +347,15 @@ impl Page {
             self.failure(failure, digits);
         }
         self.rest(total.failures.len(), FAILURES, "failures");
+        if is_unanswered(&total.all) {
+            self.words(
+                anstyle::Style::new(),
+                "  ",
+                "hint: no request was answered: see whether the server is up, and whether \
+                 `--base-url` and the script say where it is",
+                4,
+            );
+        }
     }
 
     fn failure(&mut self, failure: &FailureStats, digits: usize) {
@@ -1028,6 +1037,11 @@ fn metric_figures(metric: &MetricStats) -> String {
     }
 }
 
+/// Whether there were requests, and not one response.
+fn is_unanswered(all: &RequestStats) -> bool {
+    all.requests > 0 && matches!(all.statuses[..], [(0, none)] if none == all.requests)
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -1169,6 +1183,21 @@ mod tests {
         assert!(first_line(&outcome).starts_with("✓ DONE without failures"));
         outcome.summary.reason = StopReason::Other("all rows are used up".into());
         assert!(first_line(&outcome).ends_with(": all rows are used up"));
+    }
+
+    #[test]
+    fn a_server_that_never_answers_is_what_to_look_at() {
+        let hinted = |outcome: &Outcome| {
+            let text = render(outcome, 100, Palette::PLAIN);
+            text.contains("hint: no request was answered")
+        };
+        let mut outcome = made_up::shop();
+        assert!(!hinted(&outcome));
+        let mut stats = (*outcome.summary.stats).clone();
+        let all = &mut stats.total.all;
+        all.statuses = vec![(0, all.requests)];
+        outcome.summary.stats = stats.into();
+        assert!(hinted(&outcome));
     }
 
     #[test]
