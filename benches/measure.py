@@ -9,9 +9,10 @@ cpu     How much CPU time a client needs for one request. The client runs on cor
 memory  What one more virtual user keeps resident: the process with N of them less
         the process with one, divided by N - 1. Active ones send requests; idle
         ones sleep. Up to 100 VUs the median of five processes.
-recorders  What recorders add to the CPU time of a request, all threads counted, and
-        what one that does harm takes from the load. The client runs on both cores,
-        its VUs on one thread.
+recorders  What recorders add to the CPU time of a request, all threads counted: under a
+        load that leaves some of the client's core to them, at a rate, and flat out,
+        where they have none but the server's. And what one that does harm takes from
+        the load, by its requests/s. Ratios are of the same round.
 arrivals  How late iterations of an open model start at a steady rate, on one core, and
         what was dropped: iteration_lag, as squall tells it. Beside it, on the same core,
         how late a loop wakes that does nothing but sleep: what of the lag is the
@@ -43,6 +44,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SQUALL = ROOT / "target/release/squall"
 HELLO = ROOT / "guest-examples/rust/target/wasm32-wasip2/release/hello.wasm"
 IDLE = ROOT / "tests/guests/target/wasm32-wasip2/release/idle.wasm"
+VISITOR = ROOT / "tests/guests/target/wasm32-wasip2/release/visitor.wasm"
 MISRECORD = ROOT / "tests/guests/target/wasm32-wasip2/release/misrecord.wasm"
 REQWEST = ROOT / "benches/peers/target/release/reqwest-loop"
 SERVER_CORE, CLIENT_CORE = "0", "1"
@@ -164,12 +166,14 @@ class Client:
             command = " ".join(map(str, self.command))
             raise SystemExit(f"`{command}` ended early with {self.process.returncode}\n{text}")
 
-    def cpu_seconds(self):
-        """What its threads ran for so far."""
+    def cpu_seconds(self, named=""):
+        """What its threads ran for so far, those whose names begin so."""
         self.check()
         nanoseconds = 0
         for task in Path(f"/proc/{self.process.pid}/task").iterdir():
             try:
+                if not (task / "comm").read_text().startswith(named):
+                    continue
                 nanoseconds += int((task / "schedstat").read_text().split()[0])
             except OSError:
                 pass  # A thread that just ended.
@@ -320,60 +324,87 @@ def measure_memory(arguments, nginx, folder):
     return rows
 
 
+# What recorders are measured under: which arguments, on which cores, and how many
+# connections there are when it has begun.
+LOADS = {
+    # As fast as one thread can. There is no core for a recorder but the server's.
+    "flat out": (["{hello}", "--vus", 64], f"{SERVER_CORE},{CLIENT_CORE}", 64),
+    # VUs that pause, as people do, and leave some of their core to others.
+    "pauses": (["{visitor}", "--vus", 600], CLIENT_CORE, 600),
+    "5,000/s": (["{hello}", "--rate", "5000/s"], f"{SERVER_CORE},{CLIENT_CORE}", 1),
+}
+EVERYTHING = "json,requests=all,measurements=transactions+iterations+checks+samples"
+# Under which load, which recorders, and beside which of the same load they are held.
+RECORDERS = {
+    ("flat out", "none"): (["none"], "none"),
+    ("flat out", "json"): (["json"], "none"),
+    ("flat out", "every measurement"): ([EVERYTHING], "none"),
+    ("flat out", "json, one that traps"): (["json", f"{MISRECORD},mode=trap"], "json"),
+    ("flat out", "json, one that never returns"): (["json", f"{MISRECORD},mode=spin"], "json"),
+    ("flat out", "json, one that is slow"): (["json", f"{MISRECORD},mode=slow"], "json"),
+    ("pauses", "none"): (["none"], "none"),
+    ("pauses", "every measurement"): ([EVERYTHING], "none"),
+    ("5,000/s", "none"): (["none"], "none"),
+    ("5,000/s", "every measurement"): ([EVERYTHING], "none"),
+}
+
+
 def measure_recorders(arguments, nginx, folder):
-    everything = "json,requests=all,measurements=transactions+iterations+checks+samples"
-    # As fast as one thread can, and at a rate at which all threads find a core.
-    flat_out, steady = ("--vus", 64), ("--rate", "5000/s")
-    kinds = {
-        "none": (flat_out, ["none"]),
-        "json": (flat_out, ["json"]),
-        "json, every measurement": (flat_out, [everything]),
-        "json, one that traps": (flat_out, ["json", f"{MISRECORD},mode=trap"]),
-        "json, one that never returns": (flat_out, ["json", f"{MISRECORD},mode=spin"]),
-        "json, one that is slow": (flat_out, ["json", f"{MISRECORD},mode=slow"]),
-        "5,000/s: none": (steady, ["none"]),
-        "5,000/s: every measurement": (steady, [everything]),
-    }
     summary = Path(folder) / "summary.json"
-    taken = {kind: [] for kind in kinds}
+
+    def measured(load, recorders):
+        script, cores, connections = LOADS[load]
+        script = [str(word).format(hello=HELLO, visitor=VISITOR) for word in script]
+        command = [
+            SQUALL, "run", *script, "--base-url", nginx.url, "--duration", f"{FOREVER}s", "--threads", 1,
+            "--telemetry", "/dev/null", "--graceful-stop", "1s", "--summary", summary,
+        ]
+        for recorder in recorders:
+            command += ["--recorder", recorder]
+        with Client(command, folder, cores=cores) as client:
+            warm_up(nginx, client, connections, arguments.warm_up)
+            start, before = time.monotonic(), (client.cpu_seconds(), client.cpu_seconds("recorder-"))
+            requests = nginx.status()[1]
+            time.sleep(arguments.window)
+            after = (client.cpu_seconds(), client.cpu_seconds("recorder-"))
+            requests = nginx.status()[1] - requests
+            seconds = time.monotonic() - start
+            client.process.send_signal(signal.SIGINT)
+            client.process.wait(60)
+        nginx.quiet()
+        told = json.loads(summary.read_text())["telemetry"]["recorders"]
+        cpu, own = ((end - begin) / requests * 1e6 for begin, end in zip(before, after, strict=True))
+        return {
+            "cpu_us_per_request": cpu,
+            "recorders_us_per_request": own,
+            "requests_per_s": requests / seconds,
+            "entries_written": sum(recorder["entries_written"] for recorder in told),
+            "events_dropped": sum(recorder["events_dropped"] for recorder in told),
+        }
+
+    taken = {key: [] for key in RECORDERS}
     for turn in range(arguments.rounds):
-        for kind, (load, recorders) in kinds.items():
-            say(f"recorders, round {turn + 1} of {arguments.rounds}: {kind}")
-            command = [
-                SQUALL, "run", HELLO, "--base-url", nginx.url, *load, "--duration", f"{FOREVER}s",
-                "--threads", 1, "--telemetry", "/dev/null", "--graceful-stop", "1s", "--summary", summary,
-            ]
-            for recorder in recorders:
-                command += ["--recorder", recorder]
-            with Client(command, folder, cores=f"{SERVER_CORE},{CLIENT_CORE}") as client:
-                warm_up(nginx, client, 64 if load is flat_out else 1, arguments.warm_up)
-                start, cpu, requests = time.monotonic(), client.cpu_seconds(), nginx.status()[1]
-                time.sleep(arguments.window)
-                cpu, requests = client.cpu_seconds() - cpu, nginx.status()[1] - requests
-                seconds = time.monotonic() - start
-                client.process.send_signal(signal.SIGINT)
-                client.process.wait(60)
-            told = json.loads(summary.read_text())["telemetry"]["recorders"]
-            taken[kind].append((
-                cpu / requests * 1e6,
-                requests / seconds,
-                sum(recorder["entries_written"] for recorder in told),
-                sum(recorder["events_dropped"] for recorder in told),
-            ))
-            nginx.quiet()
+        # There and back, so that a machine that becomes slower favours none of them.
+        order = list(RECORDERS.items())
+        for (load, kind), (recorders, _) in order if turn % 2 == 0 else reversed(order):
+            say(f"recorders, round {turn + 1} of {arguments.rounds}: {load}, {kind}")
+            taken[load, kind].append(measured(load, recorders))
     rows = []
-    for kind, values in taken.items():
-        cpu, rate, written, dropped = (statistics.median(value) for value in zip(*values, strict=True))
+    for (load, kind), (_, beside) in RECORDERS.items():
+        figures = taken[load, kind]
+
+        # Within a round: from one to the next the machine's clock may be another.
+        def ratio(figure, other, figures=figures, load=load):
+            pairs = zip(figures, taken[load, other], strict=True)
+            return statistics.median(mine[figure] / its[figure] for mine, its in pairs)
+
         rows.append({
-            "recorders": kind, "cpu_us_per_request": cpu, "requests_per_s": rate,
-            "entries_written": written, "events_dropped": dropped,
+            "load": load,
+            "recorders": kind,
+            **{figure: statistics.median(it[figure] for it in figures) for figure in figures[0]},
+            "ratio": ratio("cpu_us_per_request", "none"),
+            "rate_ratio": ratio("requests_per_s", beside),
         })
-    by_kind = {row["recorders"]: row for row in rows}
-    for row in rows:
-        is_steady = kinds[row["recorders"]][0] is steady
-        bare, beside = ("5,000/s: none",) * 2 if is_steady else ("none", "json")
-        row["ratio"] = row["cpu_us_per_request"] / by_kind[bare]["cpu_us_per_request"]
-        row["rate_ratio"] = row["requests_per_s"] / by_kind[beside]["requests_per_s"]
     return rows
 
 
@@ -508,7 +539,7 @@ def drain(listener):
     listener.settimeout(30)
 
 
-GOALS = {("cpu", 64): 1.4, ("cpu", 1000): 1.6, ("recorders", "json, every measurement"): 1.3, ("recorders", "5,000/s: every measurement"): 1.3, "active": 130, "idle": 45, "start": 50, "lag": 1.0}
+GOALS = {("cpu", 64): 1.4, ("cpu", 1000): 1.6, "every measurement": 1.3, "active": 130, "idle": 45, "start": 50, "lag": 1.0}
 
 
 def verdict(value, goal):
@@ -539,14 +570,18 @@ def show(results, absent):
                 + (f"  {verdict(row['kb_per_vu'], goal)}" if goal else "")
             )
     if "recorders" in results:
-        print("\nWhat recorders add: CPU time per request of all threads, VUs on one of two cores")
-        print(f"{'recorders':<29}{'us/req':>8}{'ratio':>7}{'req/s':>9}{'to json':>9}{'entries':>10}{'dropped':>9}")
+        print("\nWhat recorders add: CPU time per request of all threads, VUs on one of them (medians)")
+        print(
+            f"{'load':<10}{'recorders':<30}{'us/req':>7}{'theirs':>8}{'ratio':>7}{'req/s':>8}{'ratio':>7}"
+            f"{'entries':>9}{'dropped':>9}"
+        )
         for row in results["recorders"]:
-            goal = GOALS.get(("recorders", row["recorders"]))
+            goal = GOALS.get(row["recorders"])
             print(
-                f"{row['recorders']:<29}{row['cpu_us_per_request']:>8.1f}{row['ratio']:>7.2f}"
-                f"{row['requests_per_s']:>9.0f}{row['rate_ratio']:>9.2f}"
-                f"{row['entries_written']:>10.0f}{row['events_dropped']:>9.0f}"
+                f"{row['load']:<10}{row['recorders']:<30}{row['cpu_us_per_request']:>7.1f}"
+                f"{row['recorders_us_per_request']:>8.2f}{row['ratio']:>7.2f}"
+                f"{row['requests_per_s']:>8.0f}{row['rate_ratio']:>7.2f}"
+                f"{row['entries_written']:>9.0f}{row['events_dropped']:>9.0f}"
                 + (f"  {verdict(row['ratio'], goal)}" if goal else "")
             )
     if "arrivals" in results:
@@ -616,7 +651,7 @@ def main():
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     os.sched_setaffinity(0, {int(SERVER_CORE)})
-    needed = [REQWEST] if arguments.without_squall else [REQWEST, SQUALL, HELLO, IDLE, MISRECORD]
+    needed = [REQWEST] if arguments.without_squall else [REQWEST, SQUALL, HELLO, IDLE, VISITOR, MISRECORD]
     for file in needed:
         if not file.exists():
             raise SystemExit(f"`{file}` is not built: start `benches/run`, which builds it")
