@@ -95,6 +95,28 @@ fn a_ramp_of_the_rate_keeps_to_its_integral() {
 }
 
 #[test]
+fn the_end_of_a_ramp_up_is_told_with_the_vus_that_there_are() {
+    let server = Server::start();
+    let outcome = Squall::script(example("hello"))
+        .flag("--base-url", server.url(""))
+        .flag("--rate", "10/s")
+        .flag("--stage", "1s:200/s")
+        .flag("--stage", "1s:200/s")
+        .flag("--max-vus", "20")
+        .run()
+        .exited(0);
+    let told = outcome.entries("loadtest.users.ramp_complete");
+    let [ramp] = told.as_slice() else {
+        panic!("not once: {told:?}{}", outcome.story());
+    };
+    let vus = ramp["users"]["count"].as_u64().expect("a count");
+    assert!((1..=20).contains(&vus), "{vus} VUs");
+    // With the last ramp of the rate, and not when the run ends.
+    let stop = outcome.entries("loadtest.run.stop_requested");
+    assert!(ramp["time"].as_str() < stop[0]["time"].as_str());
+}
+
+#[test]
 fn poisson_arrivals_are_the_same_for_the_same_seed() {
     let server = Server::start();
     let times = |threads: &str| {

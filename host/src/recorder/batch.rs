@@ -67,7 +67,7 @@ impl Batch {
 
     pub(super) fn push(&mut self, event: Event) {
         self.push_piece(match Table::holds(&event.kind) {
-            true => Piece::Measured(Arc::new(Measured::one(event))),
+            true => Piece::Measured(Arc::new(Measured::one(&event))),
             false => Piece::Event(event),
         });
     }
@@ -105,7 +105,7 @@ impl FromIterator<Event> for Batch {
                 close(&mut table, &mut batch);
             }
             match Table::holds(&event.kind) {
-                true => table.add(event),
+                true => table.add(&event),
                 false => batch.push_piece(Piece::Event(event)),
             }
         }

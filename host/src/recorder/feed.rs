@@ -18,16 +18,20 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use super::batch::{Batch, Class, Piece, class, gap_before};
 use super::gathered;
-use super::measured::Measured;
+use super::measured::{Measured, MeasurementKind, Moment, Row};
 use crate::event::{Event, EventKind, Interests};
 
 /// How many single measurements wait for a recorder.
 pub(super) const MEASUREMENTS: usize = 16 << 10;
+
+/// How many single measurements are enough for a recorder to take them at once: there
+/// is as much room for those that are made until it is awake.
+const ENOUGH: usize = MEASUREMENTS / 4;
 
 /// How many aggregates wait for a recorder.
 pub(super) const AGGREGATES: usize = 256;
@@ -109,6 +113,12 @@ impl Feed {
         if let Some(event) = at_once {
             self.publish_to(event, |_| true);
         }
+    }
+
+    /// Writes a single measurement for every recorder that wants it, and hands it
+    /// over as [`publish`](Self::publish) does. Never blocks.
+    pub fn measure(&self, moment: Moment<'_>, write: impl FnOnce(&mut Row<'_>) -> MeasurementKind) {
+        gathered::write(self, moment, write);
     }
 
     /// Hands single measurements to every recorder that wants them, each those
@@ -201,6 +211,32 @@ pub(super) struct Queue {
     untold: AtomicU64,
     /// Dropped at all.
     dropped: AtomicU64,
+    bell: Bell,
+}
+
+/// Wakes a recorder that waits for others to come.
+#[derive(Debug, Default)]
+struct Bell {
+    rings: Mutex<bool>,
+    rang: Condvar,
+}
+
+impl Bell {
+    fn ring(&self) {
+        *self.rings.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.rang.notify_one();
+    }
+
+    /// Blocks until it rings, or rang since the last call, and so long at most. Whether
+    /// it rang.
+    fn wait(&self, longest: Duration) -> bool {
+        let rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self
+            .rang
+            .wait_timeout_while(rings, longest, |rings| !*rings);
+        let (mut rings, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *rings)
+    }
 }
 
 impl Queue {
@@ -217,6 +253,7 @@ impl Queue {
             aggregates: AtomicUsize::new(0),
             untold: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
+            bell: Bell::default(),
         });
         let inbox = Inbox {
             receiver,
@@ -238,14 +275,20 @@ impl Queue {
     }
 
     fn push(&self, event: Event) {
-        if let Some((count, limit)) = self.count(&event.kind)
-            && count.fetch_add(1, Ordering::Relaxed) >= limit
-        {
-            count.fetch_sub(1, Ordering::Relaxed);
-            return self.drop_one();
+        let mut is_urgent = class(&event.kind) != Class::Measurement;
+        if let Some((count, limit)) = self.count(&event.kind) {
+            let before = count.fetch_add(1, Ordering::Relaxed);
+            if before >= limit {
+                count.fetch_sub(1, Ordering::Relaxed);
+                return self.drop_one();
+            }
+            is_urgent |= before + 1 == ENOUGH;
         }
         self.tell_gap(|dropped| gap_before(&event, dropped));
         self.send(Message::Event(event));
+        if is_urgent {
+            self.bell.ring();
+        }
     }
 
     /// Takes what it wants of single measurements, as far as there is room: the
@@ -261,6 +304,9 @@ impl Queue {
         if taken > 0 {
             self.tell_gap(|dropped| measured.gap_before(dropped));
             self.send(Message::Measured(measured.clone(), interests, taken));
+            if before < ENOUGH && before + taken >= ENOUGH {
+                self.bell.ring();
+            }
         }
         if taken < wanted {
             let without = wanted - taken;
@@ -296,6 +342,7 @@ impl Queue {
     /// Tells the recorder's thread to end once it has come this far.
     pub(super) fn finish(&self) {
         let _ = self.sender.send(Message::Finish);
+        self.bell.ring();
     }
 
     /// How many events of the class are waiting, and how many may.
@@ -351,6 +398,12 @@ impl Inbox {
             Ok(Message::Finish) | Err(mpsc::RecvError) => return Next::Finish,
         }
         self.take_more(batch, limit)
+    }
+
+    /// Waits for more single measurements: so long at most, and until there are many
+    /// of them, or something else. Whether there are.
+    pub(super) fn linger(&self, longest: Duration) -> bool {
+        self.queue.bell.wait(longest)
     }
 
     /// Appends what is there, without waiting.
@@ -432,6 +485,41 @@ pub(super) mod tests {
         let mut batch = Batch::default();
         inbox.take_more(&mut batch, usize::MAX);
         batch.events().collect()
+    }
+
+    #[test]
+    fn a_recorder_waits_for_more_until_there_are_many_or_something_else() {
+        let (feed, queue, inbox) = feed(Interests::CHECKS.with(Interests::SYSTEM));
+        let rang = || inbox.linger(Duration::ZERO);
+        let some = u32::try_from(ENOUGH).expect("it is few") - 3;
+        (0..some).for_each(|number| feed.publish(check(number)));
+        assert!(!rang());
+        let gathering = gathered::begin(feed.clone());
+        (0..4).for_each(|number| feed.publish(check(number)));
+        assert!(!rang());
+        gathered::hand_over();
+        assert!(rang() && !rang());
+        // It is told once, and again when it has caught up.
+        feed.publish(check(0));
+        drop(gathering);
+        assert!(!rang());
+        assert_eq!(taken(&inbox).len(), ENOUGH + 2);
+        (0..=some + 2).for_each(|number| feed.publish(check(number)));
+        assert!(rang());
+        feed.publish(system());
+        assert!(rang());
+        feed.publish(event(EventKind::RunStarted));
+        assert!(rang() && !rang());
+        queue.finish();
+        assert!(rang());
+    }
+
+    #[test]
+    fn a_recorder_that_waits_for_more_is_woken() {
+        let (feed, _queue, inbox) = feed(Interests::SYSTEM);
+        let waits = std::thread::spawn(move || inbox.linger(Duration::from_secs(600)));
+        feed.publish(system());
+        assert!(waits.join().expect("it does not panic"));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use super::Feed;
-use super::measured::Table;
+use super::measured::{MeasurementKind, Moment, Row, Table};
 use crate::event::Event;
 
 /// How many are handed over together.
@@ -37,13 +37,16 @@ impl Held {
         }
     }
 
-    fn is_due(&self) -> bool {
-        self.table.measured().is_some_and(|measured| {
+    fn hand_over_if_due(&mut self) {
+        let is_due = self.table.measured().is_some_and(|measured| {
             let all = measured.all();
             let ends = all.first().zip(all.last());
             let waited = ends.map(|(first, last)| last.elapsed.beyond(first.elapsed));
             all.len() >= TOGETHER || waited >= Some(LONGEST)
-        })
+        });
+        if is_due {
+            self.hand_over();
+        }
     }
 }
 
@@ -76,12 +79,31 @@ pub(super) fn hold(feed: &Feed, event: Event) -> Option<Event> {
             held.hand_over();
             return Some(event);
         }
-        held.table.add(event);
-        if held.is_due() {
-            held.hand_over();
-        }
+        held.table.add(&event);
+        held.hand_over_if_due();
         None
     })
+}
+
+/// Writes a measurement that is for `feed` beside those that this thread has
+/// gathered, or hands it over at once if it gathers none.
+pub(super) fn write(
+    feed: &Feed,
+    moment: Moment<'_>,
+    write: impl FnOnce(&mut Row<'_>) -> MeasurementKind,
+) {
+    HELD.with_borrow_mut(|held| {
+        if let Some(held) = held.as_mut().filter(|held| held.feed.is(feed)) {
+            held.table.write(moment, write);
+            held.hand_over_if_due();
+            return;
+        }
+        let mut alone = Table::default();
+        alone.write(moment, write);
+        if let Some(measured) = alone.take() {
+            feed.publish_measured(measured);
+        }
+    });
 }
 
 /// A thread that gathers. Belongs to that thread.

@@ -2,6 +2,7 @@
 //! table. Thousands a second go from core to core this way, and to a component,
 //! with no allocation and no shared count for each, and in few lines of a cache.
 
+use std::borrow::Borrow;
 use std::hash::Hash;
 use std::num::NonZero;
 use std::sync::Arc;
@@ -122,7 +123,7 @@ pub enum MeasurementKind {
 }
 
 /// Where a measurement was made.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Place {
     /// The scenario.
     pub scenario: Text,
@@ -193,22 +194,49 @@ impl Request {
     }
 }
 
-impl Measurement {
+impl MeasurementKind {
     /// The set that a recorder must have asked for to get it.
     fn interest(&self) -> Interests {
-        match self.kind {
-            MeasurementKind::Request(_) => Interests::REQUESTS,
-            MeasurementKind::Transaction { .. } => Interests::TRANSACTIONS,
-            MeasurementKind::Iteration { .. } => Interests::ITERATIONS,
-            MeasurementKind::Check { .. } => Interests::CHECKS,
-            MeasurementKind::Sample { .. } => Interests::SAMPLES,
+        match self {
+            Self::Request(_) => Interests::REQUESTS,
+            Self::Transaction { .. } => Interests::TRANSACTIONS,
+            Self::Iteration { .. } => Interests::ITERATIONS,
+            Self::Check { .. } => Interests::CHECKS,
+            Self::Sample { .. } => Interests::SAMPLES,
+        }
+    }
+}
+
+/// What was measured, of nowhere and of no name.
+impl From<&RequestSample> for Request {
+    fn from(sample: &RequestSample) -> Self {
+        let phases = &sample.phases;
+        Self {
+            place: Place::default(),
+            method: 0,
+            name: 0,
+            url: 0,
+            started_at_ms: 0.0,
+            duration: sample.duration.into(),
+            from_due: sample.from_due.map(Into::into),
+            connecting: phases.connecting.map(Into::into),
+            tls: phases.tls.map(Into::into),
+            waiting: phases.waiting.map(Into::into),
+            receiving: phases.receiving.map(Into::into),
+            status: sample.status,
+            failed: sample.failed,
+            sent_bytes: sample.sent_bytes,
+            received_bytes: sample.received_bytes,
+            first_byte: None,
+            failure: None,
+            tags: 0,
         }
     }
 }
 
 impl Measured {
     /// A single one.
-    pub(super) fn one(event: Event) -> Self {
+    pub(super) fn one(event: &Event) -> Self {
         let mut table = Table::default();
         table.add(event);
         table.take().expect("it was just added")
@@ -244,7 +272,7 @@ impl Measured {
         if interests.contains(self.kinds) {
             return self.all.len();
         }
-        let wanted = |it: &&Measurement| interests.contains(it.interest());
+        let wanted = |it: &&Measurement| interests.contains(it.kind.interest());
         self.all.iter().filter(wanted).count()
     }
 
@@ -254,9 +282,9 @@ impl Measured {
         let mut table = Table::default();
         self.all
             .iter()
-            .filter(|measurement| interests.contains(measurement.interest()))
+            .filter(|measurement| interests.contains(measurement.kind.interest()))
             .take(count)
-            .for_each(|measurement| table.add(self.event(measurement)));
+            .for_each(|measurement| table.add(&self.event(measurement)));
         table.take()
     }
 
@@ -358,19 +386,98 @@ impl Measured {
     }
 }
 
+/// When and where a measurement was made.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment<'a> {
+    /// As an event's.
+    pub time_ms: f64,
+    /// As an event's.
+    pub elapsed: Duration,
+    /// As an event's.
+    pub node: &'a Arc<str>,
+}
+
 /// How many places are found by where their texts are in memory.
 const RECENT: usize = 16;
 
-/// Measurements on their way into a [`Measured`], with what finds the place of a
-/// text that is there already.
+/// Measurements on their way into a [`Measured`].
 #[derive(Debug, Default)]
 pub(super) struct Table {
     measured: Option<Measured>,
+    places: Places,
+    /// How many requests there were the last time: there will be about as many.
+    requests: usize,
+}
+
+/// What finds the place of a text or a set of tags that is there already.
+#[derive(Debug, Default)]
+struct Places {
     texts: FxHashMap<Arc<str>, Text>,
     /// Places of texts that were added, by where these are in memory: most are the
     /// same ones again and again.
     recent: [Text; RECENT],
     tag_sets: FxHashMap<Vec<Tag>, TagSet>,
+}
+
+/// Where a measurement is written: gives places to the texts and tags that it
+/// calls.
+#[derive(Debug)]
+pub struct Row<'a> {
+    measured: &'a mut Measured,
+    places: &'a mut Places,
+}
+
+impl Row<'_> {
+    /// The place of a text that lives elsewhere, and most likely comes again.
+    #[inline]
+    pub fn shared(&mut self, text: &Arc<str>) -> Text {
+        let slot = (text.as_ptr().addr() >> 4) % RECENT;
+        let recent = self.places.recent[slot];
+        match self.measured.texts.get(recent as usize) {
+            Some(known) if Arc::ptr_eq(known, text) => recent,
+            _ => {
+                let place = place(
+                    &**text,
+                    || text.clone(),
+                    &mut self.measured.texts,
+                    &mut self.places.texts,
+                );
+                self.places.recent[slot] = place;
+                place
+            }
+        }
+    }
+
+    /// The place of any text.
+    pub fn text(&mut self, text: &str) -> Text {
+        let Self { measured, places } = self;
+        place(text, || text.into(), &mut measured.texts, &mut places.texts)
+    }
+
+    /// The place of a set of tags.
+    pub fn tags(&mut self, tags: Vec<Tag>) -> TagSet {
+        if tags.is_empty() {
+            return 0;
+        }
+        let Self { measured, places } = self;
+        let (all, known) = (&mut measured.tag_sets, &mut places.tag_sets);
+        place(tags.as_slice(), || tags.clone(), all, known)
+    }
+
+    /// Where a measurement was made.
+    pub fn place(&mut self, scenario: &Arc<str>, vu: u32, iteration: u32) -> Place {
+        Place {
+            scenario: self.shared(scenario),
+            vu,
+            iteration,
+        }
+    }
+
+    /// A request, with the rest of it.
+    pub fn request(&mut self, request: Request) -> MeasurementKind {
+        self.measured.requests.push(request);
+        MeasurementKind::Request(self.measured.requests.len() as u32 - 1)
+    }
 }
 
 impl Table {
@@ -387,104 +494,47 @@ impl Table {
         )
     }
 
+    /// Adds a measurement, made on the same node as those before it.
+    #[inline]
+    pub(super) fn write(
+        &mut self,
+        moment: Moment<'_>,
+        write: impl FnOnce(&mut Row<'_>) -> MeasurementKind,
+    ) {
+        let requests = self.requests;
+        let measured = self.measured.get_or_insert_with(|| Measured {
+            node: moment.node.clone(),
+            all: Vec::with_capacity(super::gathered::TOGETHER),
+            requests: Vec::with_capacity(requests),
+            texts: Vec::new(),
+            tag_sets: vec![Vec::new()],
+            kinds: Interests::default(),
+        });
+        let kind = write(&mut Row {
+            measured,
+            places: &mut self.places,
+        });
+        measured.kinds = measured.kinds.with(kind.interest());
+        measured.all.push(Measurement {
+            time_ms: moment.time_ms,
+            elapsed: moment.elapsed.into(),
+            kind,
+        });
+    }
+
     /// Adds an event of a kind that it holds, which was made on the same node as those
     /// before it.
     ///
     /// # Panics
     ///
     /// If it is of another kind.
-    pub(super) fn add(&mut self, event: Event) {
-        let Event {
-            time_ms,
-            elapsed,
-            node,
-            kind,
-        } = event;
-        let interest = kind.interest();
-        let Self {
-            measured,
-            texts,
-            recent,
-            tag_sets,
-        } = self;
-        let measured = measured.get_or_insert_with(|| Measured {
-            node,
-            all: Vec::with_capacity(super::gathered::TOGETHER),
-            requests: Vec::new(),
-            texts: Vec::new(),
-            tag_sets: vec![Vec::new()],
-            kinds: Interests::default(),
-        });
-        let mut text = |text: Arc<str>| {
-            let recent = &mut recent[(text.as_ptr().addr() >> 4) % RECENT];
-            match measured.texts.get(*recent as usize) {
-                Some(known) if Arc::ptr_eq(known, &text) => {}
-                _ => *recent = place(text, &mut measured.texts, texts),
-            }
-            *recent
+    pub(super) fn add(&mut self, event: &Event) {
+        let moment = Moment {
+            time_ms: event.time_ms,
+            elapsed: event.elapsed,
+            node: &event.node,
         };
-        let mut set = |tags: Vec<Tag>| match tags.is_empty() {
-            true => 0,
-            false => place(tags, &mut measured.tag_sets, tag_sets),
-        };
-        let kind = match kind {
-            EventKind::Request(request) => {
-                let sample = &request.sample;
-                measured.requests.push(Request {
-                    place: origin(request.origin, &mut text),
-                    method: text(request.method),
-                    name: text(request.name),
-                    url: text(request.url),
-                    started_at_ms: request.started_at_ms,
-                    duration: sample.duration.into(),
-                    from_due: sample.from_due.map(Into::into),
-                    connecting: sample.phases.connecting.map(Into::into),
-                    tls: sample.phases.tls.map(Into::into),
-                    waiting: sample.phases.waiting.map(Into::into),
-                    receiving: sample.phases.receiving.map(Into::into),
-                    status: sample.status,
-                    failed: sample.failed,
-                    sent_bytes: sample.sent_bytes,
-                    received_bytes: sample.received_bytes,
-                    first_byte: request.first_byte.map(Into::into),
-                    failure: request.failure.map(&mut text),
-                    tags: set(request.tags),
-                });
-                MeasurementKind::Request(measured.requests.len() as u32 - 1)
-            }
-            EventKind::Transaction(transaction) => MeasurementKind::Transaction {
-                place: origin(transaction.origin, &mut text),
-                name: text(transaction.name),
-                duration: transaction.duration.into(),
-                failure: transaction.failure.map(&mut text),
-                tags: set(transaction.tags),
-            },
-            EventKind::Iteration(iteration) => MeasurementKind::Iteration {
-                place: origin(iteration.origin, &mut text),
-                duration: iteration.duration.into(),
-                lag: iteration.lag.map(Into::into),
-                failure: iteration.failure.map(&mut text),
-            },
-            EventKind::Check(check) => MeasurementKind::Check {
-                place: origin(check.origin, &mut text),
-                name: text(check.name),
-                passed: check.passed,
-                tags: set(check.tags),
-            },
-            EventKind::Sample(sample) => MeasurementKind::Sample {
-                metric: text(sample.metric),
-                kind: sample.kind,
-                value: sample.value,
-                tags: set(sample.tags),
-            },
-            other => panic!("no measurement: {}", other.name()),
-        };
-        measured.kinds = measured.kinds.with(interest);
-        measured.all.push(Measurement {
-            time_ms,
-            elapsed: elapsed.into(),
-            kind,
-        });
+        self.write(moment, |row| row.of(&event.kind));
     }
 
     /// What is there so far.
@@ -494,27 +544,79 @@ impl Table {
 
     /// Takes what is there, if there is anything, and begins afresh.
     pub(super) fn take(&mut self) -> Option<Measured> {
-        self.texts.clear();
-        self.tag_sets.clear();
-        self.measured.take()
+        self.places.texts.clear();
+        self.places.tag_sets.clear();
+        let measured = self.measured.take()?;
+        self.requests = measured.requests.len();
+        Some(measured)
     }
 }
 
-fn origin(origin: Origin, mut text: impl FnMut(Arc<str>) -> Text) -> Place {
-    Place {
-        scenario: text(origin.scenario),
-        vu: origin.vu,
-        iteration: origin.iteration,
+impl Row<'_> {
+    fn origin(&mut self, origin: &Origin) -> Place {
+        self.place(&origin.scenario, origin.vu, origin.iteration)
+    }
+
+    /// What an event of a kind that a table holds tells.
+    fn of(&mut self, kind: &EventKind) -> MeasurementKind {
+        match kind {
+            EventKind::Request(request) => {
+                let request = Request {
+                    place: self.origin(&request.origin),
+                    method: self.shared(&request.method),
+                    name: self.shared(&request.name),
+                    url: self.shared(&request.url),
+                    started_at_ms: request.started_at_ms,
+                    first_byte: request.first_byte.map(Into::into),
+                    failure: request.failure.as_ref().map(|it| self.shared(it)),
+                    tags: self.tags(request.tags.clone()),
+                    ..Request::from(&request.sample)
+                };
+                self.request(request)
+            }
+            EventKind::Transaction(transaction) => MeasurementKind::Transaction {
+                place: self.origin(&transaction.origin),
+                name: self.shared(&transaction.name),
+                duration: transaction.duration.into(),
+                failure: transaction.failure.as_ref().map(|it| self.shared(it)),
+                tags: self.tags(transaction.tags.clone()),
+            },
+            EventKind::Iteration(iteration) => MeasurementKind::Iteration {
+                place: self.origin(&iteration.origin),
+                duration: iteration.duration.into(),
+                lag: iteration.lag.map(Into::into),
+                failure: iteration.failure.as_ref().map(|it| self.shared(it)),
+            },
+            EventKind::Check(check) => MeasurementKind::Check {
+                place: self.origin(&check.origin),
+                name: self.shared(&check.name),
+                passed: check.passed,
+                tags: self.tags(check.tags.clone()),
+            },
+            EventKind::Sample(sample) => MeasurementKind::Sample {
+                metric: self.shared(&sample.metric),
+                kind: sample.kind,
+                value: sample.value,
+                tags: self.tags(sample.tags.clone()),
+            },
+            other => panic!("no measurement: {}", other.name()),
+        }
     }
 }
 
 /// The place of a thing, a new one if it has none. There are far fewer than would
 /// fit.
-fn place<T: Clone + Eq + Hash>(thing: T, all: &mut Vec<T>, places: &mut FxHashMap<T, u32>) -> u32 {
-    if let Some(place) = places.get(&thing) {
+fn place<Q: Eq + Hash + ?Sized, T: Borrow<Q> + Clone + Eq + Hash>(
+    thing: &Q,
+    own: impl FnOnce() -> T,
+    all: &mut Vec<T>,
+    places: &mut FxHashMap<T, u32>,
+) -> u32 {
+    if let Some(place) = places.get(thing) {
         return *place;
     }
     let place = all.len() as u32;
+    let thing = own();
     all.push(thing.clone());
     places.insert(thing, place);
     place
@@ -597,7 +699,7 @@ mod tests {
 
     fn table(events: &[Event]) -> Measured {
         let mut table = Table::default();
-        events.iter().for_each(|event| table.add(event.clone()));
+        events.iter().for_each(|event| table.add(event));
         table.take().expect("there are some")
     }
 
@@ -668,10 +770,10 @@ mod tests {
     fn a_table_begins_afresh_with_nothing_of_the_one_before() {
         let mut table = Table::default();
         let events = one_of_each();
-        table.add(events[0].clone());
+        table.add(&events[0]);
         assert_eq!(table.take().expect("it was added").all().len(), 1);
         assert!(table.take().is_none());
-        table.add(events[3].clone());
+        table.add(&events[3]);
         let measured = table.take().expect("it was added");
         assert_eq!(text(measured.events()), text([events[3].clone()]));
         assert_eq!(measured.texts().len(), 2);

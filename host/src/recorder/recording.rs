@@ -11,6 +11,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::batch::{Class, class};
 use super::task::{BATCH, LINGER};
 use super::{Batch, Recorder, RecorderError, RunInfo};
 use crate::error::Problem;
@@ -62,7 +63,7 @@ pub struct Numbered {
 /// How events are dealt out to calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Batching {
-    /// As in a run: what happens within a few milliseconds goes together.
+    /// As in a run: single measurements of a tenth of a second go together.
     AsInARun,
     /// Each event by itself.
     OneByOne,
@@ -123,6 +124,10 @@ impl Recording {
     /// The events for a recorder with these interests, a batch for each call.
     pub fn batches(&self, interests: Interests, batching: Batching) -> Vec<Vec<Numbered>> {
         let linger_ms = LINGER.as_secs_f64() * 1e3;
+        // A recorder waits for more behind single measurements alone.
+        let waits = |last: Option<&Numbered>| {
+            last.is_some_and(|last| class(&last.event.kind) == Class::Measurement)
+        };
         let mut batches: Vec<Vec<Numbered>> = Vec::new();
         for numbered in &self.events {
             if !interests.contains(numbered.event.kind.interest()) {
@@ -132,6 +137,7 @@ impl Recording {
                 Some(batch)
                     if batching == Batching::AsInARun
                         && batch.len() < BATCH
+                        && waits(batch.last())
                         && numbered.event.time_ms - batch[0].event.time_ms < linger_ms =>
                 {
                     batch.push(numbered.clone());
@@ -277,14 +283,14 @@ mod tests {
             at(1.0, check(1)),
             at(2.0, system()),
             at(3.0, check(2)),
-            at(29.0, check(3)),
+            at(104.0, check(3)),
         ]);
         let lines = |batching| -> Vec<Vec<usize>> {
             let batches = recording.batches(Interests::CHECKS, batching);
             let of = |batch: &Vec<Numbered>| batch.iter().map(|event| event.line).collect();
             batches.iter().map(of).collect()
         };
-        assert_eq!(lines(Batching::AsInARun), [vec![2, 3, 5], vec![6]]);
+        assert_eq!(lines(Batching::AsInARun), [vec![2], vec![3, 5], vec![6]]);
         assert_eq!(
             lines(Batching::OneByOne),
             [vec![2], vec![3], vec![5], vec![6]]

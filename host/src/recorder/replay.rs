@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn each_entry_comes_with_the_events_it_was_returned_for() {
-        let recording = recording(&[event(EventKind::RunStarted), check(1), check(2)]);
+        let recording = recording(&[check(1), check(2), event(EventKind::RunStarted)]);
         let played = replay(
             &mut Names(Vec::new()),
             &recording,
@@ -225,9 +225,9 @@ mod tests {
         assert_eq!(
             places,
             [
+                "lines 2 to 4 (check ×2, run-started): check",
+                "lines 2 to 4 (check ×2, run-started): check",
                 "lines 2 to 4 (check ×2, run-started): run-started",
-                "lines 2 to 4 (check ×2, run-started): check",
-                "lines 2 to 4 (check ×2, run-started): check",
                 "`finish`: finish",
             ]
         );

@@ -33,10 +33,10 @@ use crate::units::Pretty;
 /// of them, in a core's cache.
 pub(super) const BATCH: usize = 128;
 
-/// How long a recorder that has caught up waits before it takes the next single
-/// measurements: each time its thread wakes, its code and its memory have left the
-/// core's cache.
-pub(super) const LINGER: Duration = Duration::from_millis(25);
+/// How long a recorder that has caught up waits for more single measurements, unless
+/// many come or something else happens: each time its thread wakes, its code and its
+/// memory have left the core's cache.
+pub(super) const LINGER: Duration = Duration::from_millis(100);
 
 /// The priority of a recorder's thread, from -20 to 19, the load's being 0: on
 /// a core that both want it gets a thirtieth.
@@ -298,7 +298,7 @@ impl Worker {
             let mut next = self.inbox.take(&mut batch, BATCH);
             let only_measurements = batch.pieces().iter().all(is_measurement);
             if next == Next::More && batch.len() < BATCH && only_measurements {
-                thread::sleep(LINGER);
+                self.inbox.linger(LINGER);
                 next = self.inbox.take_more(&mut batch, BATCH);
             }
             if self.is_abandoned() {

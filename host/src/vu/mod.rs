@@ -15,10 +15,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 
 use crate::error::Problem;
-use crate::event::{self, Clock, EventKind, Interests, LogMessage, Origin, ScriptFailure};
+use crate::event::{Clock, EventKind, Interests, LogMessage, Origin, ScriptFailure};
 use crate::measure::{IterationEnd, LogLevel, ScriptError};
 use crate::plan::Plan;
 use crate::recorder::Feed;
+use crate::recorder::measured::{MeasurementKind, Moment, Row};
 use crate::stats::tracking::SCENARIO;
 use crate::stats::{Marks, Tracking, shard};
 use crate::units::Pretty;
@@ -295,6 +296,18 @@ impl RunContext {
             .publish(self.clock().event(self.node.clone(), kind));
     }
 
+    /// Publishes a single measurement that was made now.
+    pub fn measure(&self, write: impl FnOnce(&mut Row<'_>) -> MeasurementKind) {
+        let now = Instant::now();
+        let clock = self.clock();
+        let moment = Moment {
+            time_ms: clock.wall_ms(now),
+            elapsed: now.saturating_duration_since(clock.started()),
+            node: &self.node,
+        };
+        self.feed.measure(moment, write);
+    }
+
     /// Publishes an event that happens now to the recorders with this stats
     /// interval.
     pub fn publish_at(&self, interval: Duration, kind: EventKind) {
@@ -517,12 +530,12 @@ fn report_iteration(
     played: &Result<Next, ScriptError>,
 ) {
     if seat.run.feed.admits(Interests::ITERATIONS) {
-        seat.run.publish(EventKind::Iteration(event::Iteration {
-            origin: seat.origin(number),
-            duration,
-            lag,
-            failure: played.as_ref().err().map(|error| error.message.clone()),
-        }));
+        seat.run.measure(|row| MeasurementKind::Iteration {
+            place: row.place(&seat.scenario, seat.vu, number),
+            duration: duration.into(),
+            lag: lag.map(Into::into),
+            failure: played.as_ref().err().map(|it| row.shared(&it.message)),
+        });
     }
 }
 

@@ -14,9 +14,10 @@ use wasmtime::component::Resource;
 use super::bindings::http as wit;
 use super::driver::{Job, Reply};
 use super::state::State;
-use crate::event::{self, EventKind, Interests, Origin};
+use crate::event::Interests;
 use crate::http::{Answer, ErrorKind, Failure, Outgoing, Target};
 use crate::measure::{RequestSample, Tag};
+use crate::recorder::measured::{self, Place, Row};
 use crate::stats::{Marks, shard};
 use crate::vu::RunContext;
 
@@ -278,7 +279,7 @@ impl State {
             failure,
             self.lag,
             marks,
-            || (self.origin(), self.tags_with(terms.tags())),
+            |row| (self.place(row), self.tags_with(terms.tags())),
         );
     }
 
@@ -396,7 +397,7 @@ impl State {
 }
 
 /// Records a request in the thread's shard and, if somebody asked for it, as an
-/// event, which `told` gives its origin and tags.
+/// event, of which `told` says where it was made and under which tags.
 pub(super) fn record(
     run: &RunContext,
     answer: &Answer,
@@ -404,7 +405,7 @@ pub(super) fn record(
     failure: Option<&str>,
     lag: Option<Duration>,
     marks: Marks,
-    told: impl FnOnce() -> (Origin, Vec<Tag>),
+    told: impl FnOnce(&mut Row<'_>) -> (Place, Vec<Tag>),
 ) {
     let sample = RequestSample {
         failed: failure.is_some(),
@@ -419,18 +420,21 @@ pub(super) fn record(
         }
     });
     if run.feed.admits(Interests::REQUESTS) {
-        let (origin, tags) = told();
-        run.publish(EventKind::Request(Box::new(event::Request {
-            origin,
-            method: terms.method.clone(),
-            name: terms.name.clone(),
-            url: terms.url.clone(),
-            started_at_ms: run.clock().wall_ms(answer.started),
-            sample,
-            first_byte: answer.first_byte,
-            failure: failure.map(Into::into),
-            tags,
-        })));
+        run.measure(|row| {
+            let (place, tags) = told(row);
+            let request = measured::Request {
+                place,
+                method: row.shared(&terms.method),
+                name: row.shared(&terms.name),
+                url: row.shared(&terms.url),
+                started_at_ms: run.clock().wall_ms(answer.started),
+                first_byte: answer.first_byte.map(Into::into),
+                failure: failure.map(|failure| row.text(failure)),
+                tags: row.tags(tags),
+                ..measured::Request::from(&sample)
+            };
+            row.request(request)
+        });
     }
 }
 

@@ -2,8 +2,9 @@
 
 use super::bindings::metrics as wit;
 use super::state::State;
-use crate::event::{self, EventKind, Interests};
+use crate::event::Interests;
 use crate::measure::MetricKind;
+use crate::recorder::measured::MeasurementKind;
 use crate::stats::shard;
 
 impl State {
@@ -26,12 +27,12 @@ impl State {
             return Ok(());
         }
         if run.feed.admits(Interests::SAMPLES) {
-            run.publish(EventKind::Sample(Box::new(event::Sample {
-                metric: name.into(),
+            run.measure(|row| MeasurementKind::Sample {
+                metric: row.text(name),
                 kind,
                 value,
-                tags: self.tags_with(&[]),
-            })));
+                tags: row.tags(self.tags_with(&[])),
+            });
         }
         Ok(())
     }
@@ -43,12 +44,12 @@ impl wit::Host for State {
         shard::with(|shard| shard.check(&name, passed, marks));
         let run = &self.seat.run;
         if run.feed.admits(Interests::CHECKS) {
-            run.publish(EventKind::Check(Box::new(event::Check {
-                origin: self.origin(),
-                name: name.into(),
+            run.measure(|row| MeasurementKind::Check {
+                place: self.place(row),
+                name: row.text(&name),
                 passed,
-                tags: self.tags_with(&[]),
-            })));
+                tags: row.tags(self.tags_with(&[])),
+            });
         }
         Ok(passed)
     }

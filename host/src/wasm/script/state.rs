@@ -21,6 +21,7 @@ use crate::data::Sources;
 use crate::event::Origin;
 use crate::http::Client;
 use crate::measure::{LogLevel, Tag};
+use crate::recorder::measured::{Place, Row};
 use crate::stats::{Marks, shard};
 use crate::vu::Seat;
 
@@ -148,6 +149,11 @@ impl State {
             vu: self.seat.vu,
             iteration: self.iteration,
         }
+    }
+
+    /// The same, in the row of a measurement.
+    pub(super) fn place(&self, row: &mut Row<'_>) -> Place {
+        row.place(&self.seat.scenario, self.seat.vu, self.iteration)
     }
 
     /// The tags of something reported now.

@@ -9,7 +9,8 @@ use super::driver::Job;
 use super::http::millis;
 use super::random::uniform;
 use super::state::State;
-use crate::event::{self, EventKind, Interests};
+use crate::event::Interests;
+use crate::recorder::measured::MeasurementKind;
 use crate::stats::tracking::GROUP;
 use crate::stats::{Marks, shard};
 
@@ -62,14 +63,13 @@ impl State {
             let now_ms = run.clock().now_ms();
             shard::with(|shard| shard.transaction(name, took, failure, marks, now_ms));
             if run.feed.admits(Interests::TRANSACTIONS) {
-                let name = name.into();
-                run.publish(EventKind::Transaction(Box::new(event::Transaction {
-                    origin: self.origin(),
-                    name,
-                    duration: took,
-                    failure: failure.map(Into::into),
-                    tags: self.tags_with(&[]),
-                })));
+                run.measure(|row| MeasurementKind::Transaction {
+                    place: self.place(row),
+                    name: row.text(&self.transactions[&handle.rep()].name),
+                    duration: took.into(),
+                    failure: failure.map(|failure| row.text(failure)),
+                    tags: row.tags(self.tags_with(&[])),
+                });
             }
             self.regroup();
         }

@@ -24,7 +24,7 @@ use wasmtime_wasi_http::{
 
 use super::http::{Terms, by_status, method_name, record};
 use super::state::State;
-use crate::event::{Interests, Origin};
+use crate::event::Interests;
 use crate::http::{Answer, Client, ErrorKind, Failure, Outgoing};
 use crate::measure::Tag;
 use crate::plan::HttpPlan;
@@ -271,11 +271,6 @@ impl Ledger {
 impl Entry {
     fn report(&self, seat: &Seat, answer: &Answer, failure: Option<&str>) {
         let by_status = by_status(answer, &self.terms);
-        let origin = || Origin {
-            scenario: seat.scenario.clone(),
-            vu: seat.vu,
-            iteration: self.scene.iteration,
-        };
         record(
             &seat.run,
             answer,
@@ -283,7 +278,10 @@ impl Entry {
             failure.or(by_status.as_deref()),
             self.scene.lag,
             self.scene.marks,
-            || (origin(), self.scene.tags.clone()),
+            |row| {
+                let place = row.place(&seat.scenario, seat.vu, self.scene.iteration);
+                (place, self.scene.tags.clone())
+            },
         );
     }
 }
