@@ -15,7 +15,7 @@ use squall::recorder::{Batch, Recorder, Role, RunInfo};
 use squall::wasm::cache::CompileCache;
 use squall::wasm::component::load_recorder;
 use squall::wasm::engine::Ticker;
-use squall::wasm::recorder::{JSON, Limits, WasmRecorder};
+use squall::wasm::recorder::{JSON, LIMITS, WasmRecorder};
 
 /// As many as the host hands over at once, at most.
 const BATCH: usize = 128;
@@ -71,8 +71,7 @@ fn measure(what: &str, options: &[(&str, &str)], kind: impl Fn(Origin) -> EventK
     let component = load_recorder(&JSON).expect("it is a recorder");
     let cache = CompileCache::new(None);
     let ticker = Ticker::start().map(Arc::new).expect("a thread");
-    let mut recorder =
-        WasmRecorder::new(&component, &cache, Limits::default(), &ticker).expect("it compiles");
+    let mut recorder = WasmRecorder::new(&component, &cache, LIMITS, &ticker).expect("it compiles");
     recorder.start(&run(options)).expect("it starts");
     let batch: Batch = (0..BATCH)
         .map(|number| {

@@ -140,8 +140,7 @@ fn pilot(
         unreachable!("a plan with a shape has one scenario");
     };
     let component = load_shape(&Source::File(spec.path.clone()))?;
-    let limits = shape::Limits::default();
-    let shape = WasmShape::new(&component, cache, limits, ticker)?;
+    let shape = WasmShape::new(&component, cache, shape::LIMITS, ticker)?;
     let duration = scenario.executor.duration();
     let info = ShapeInfo {
         test_plan: plan.test_plan.clone(),
@@ -226,7 +225,7 @@ pub fn recorder(
         RecorderSource::File(path) => Source::File(path.clone()),
     };
     let component = load_recorder(&source)?;
-    let recorder = WasmRecorder::new(&component, cache, recorder::Limits::default(), ticker)?;
+    let recorder = WasmRecorder::new(&component, cache, recorder::LIMITS, ticker)?;
     Ok((component.name, recorder))
 }
 

@@ -8,3 +8,5 @@ mod output;
 pub mod recorder;
 pub mod script;
 pub mod shape;
+
+pub use confined::Limits;

@@ -4,9 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::runtime::{self, Runtime};
-use wasmtime::component::Linker;
-use wasmtime::{Config, Engine, Store, UpdateDeadline};
+use wasmtime::{Store, UpdateDeadline};
 
 use super::bindings::{self, RecorderPre};
 use super::convert;
@@ -16,7 +14,7 @@ use crate::event::Interests;
 use crate::recorder::{Batch, Recorder, RecorderError, RunInfo};
 use crate::wasm::cache::CompileCache;
 use crate::wasm::component::{self, LoadedComponent};
-use crate::wasm::confined::{Confined, explain};
+use crate::wasm::confined::{Confined, Failure, Instance, Limits, prepare};
 use crate::wasm::engine::{TICK, Ticker};
 
 /// How long a recorder may compute for one batch before it has to rest, in
@@ -28,26 +26,11 @@ const GRACE: u32 = 50;
 const REST: Duration = Duration::from_millis(19 * TICK.as_millis() as u64);
 
 /// What a recorder may use.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Its memory, in bytes.
-    pub memory: u64,
-    /// How long one call may take, waiting included.
-    pub call: Duration,
-    /// How much it may hand over in one call, in bytes: its entries, or what it
-    /// prints.
-    pub handover: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            memory: 256 << 20,
-            call: Duration::from_secs(10),
-            handover: 64 << 20,
-        }
-    }
-}
+pub const LIMITS: Limits = Limits {
+    memory: 256 << 20,
+    call: Duration::from_secs(10),
+    handover: 64 << 20,
+};
 
 /// A recorder that is a component, on an engine of its own.
 ///
@@ -57,24 +40,15 @@ impl Default for Limits {
 pub struct WasmRecorder {
     name: String,
     limits: Limits,
-    engine: Engine,
     component: RecorderPre<Confined<Pace>>,
+    /// Tells it for how long it has computed.
     _ticker: Arc<Ticker>,
     is_proven: bool,
-    instance: Option<Instance>,
+    instance: Option<Instance<Pace, bindings::Recorder>>,
     /// How many events it has been told were dropped.
     dropped: u64,
     /// The most memory that an instance of it has had.
     memory_peak: u64,
-}
-
-struct Instance {
-    /// Drives the calls, which are asynchronous only so that one that takes too
-    /// long can be given up wherever it is.
-    runtime: Runtime,
-    store: Store<Confined<Pace>>,
-    recorder: bindings::Recorder,
-    output: Output,
 }
 
 impl WasmRecorder {
@@ -91,30 +65,15 @@ impl WasmRecorder {
         limits: Limits,
         ticker: &Arc<Ticker>,
     ) -> Result<Self, Error> {
+        let prepared = prepare(component, cache, ticker)?;
         let refuse = |error| component::refused_by_engine(&component.name, &error);
-        let entry = cache.open(&component.bytes);
-        let mut config = Config::new();
-        config
-            .cache(entry.cache())
-            .concurrency_support(false)
-            .epoch_interruption(true);
-        let engine = Engine::new(&config).map_err(refuse)?;
-        let compiled = entry
-            .compile(&engine, &component.name, &component.bytes)
-            .map_err(refuse)?;
-        entry.seal();
-        let mut linker = Linker::<Confined<Pace>>::new(&engine);
-        wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(refuse)?;
-        let pre = linker.instantiate_pre(&compiled).map_err(refuse)?;
-        ticker.drive(&engine);
         Ok(Self {
             name: component.name.clone(),
             limits,
-            component: RecorderPre::new(pre).map_err(refuse)?,
+            component: RecorderPre::new(prepared).map_err(refuse)?,
             _ticker: ticker.clone(),
             // What is part of the program.
             is_proven: matches!(component.bytes, Cow::Borrowed(_)),
-            engine,
             instance: None,
             dropped: 0,
             memory_peak: 0,
@@ -135,38 +94,14 @@ impl WasmRecorder {
     }
 
     /// Makes a fresh instance; not yet the running one.
-    fn instantiate(&self) -> Result<Instance, RecorderError> {
-        let runtime = runtime::Builder::new_current_thread()
-            .enable_time()
-            .build()
-            .map_err(|error| RecorderError::Trapped(error.to_string()))?;
+    fn instantiate(&self) -> Result<Instance<Pace, bindings::Recorder>, RecorderError> {
         let output = Output::new(&self.name);
-        let Limits {
-            memory, handover, ..
-        } = self.limits;
-        let pace = Pace::default();
-        let mut store = Confined::store(&self.engine, &output, memory, handover, None, pace);
-        store.set_epoch_deadline(1);
+        let engine = self.component.engine();
+        let mut store = Confined::store(engine, &output, self.limits, None, Pace::default());
         store.epoch_deadline_callback(|mut store| Ok(store.data_mut().own.tick()));
-        let made = runtime.block_on(async {
-            let call = self.component.instantiate_async(&mut store);
-            tokio::time::timeout(self.limits.call, call).await
-        });
-        match made {
-            Ok(Ok(recorder)) => Ok(Instance {
-                runtime,
-                store,
-                recorder,
-                output,
-            }),
-            Ok(Err(error)) => Err(RecorderError::Trapped(explain(
-                &error,
-                store.data(),
-                &output,
-                handover,
-            ))),
-            Err(_) => Err(RecorderError::TimedOut(self.limits.call)),
-        }
+        let instantiate =
+            async |store: &mut Store<_>| self.component.instantiate_async(store).await;
+        Ok(Instance::new(store, output, self.limits, instantiate)?)
     }
 
     /// Makes one call. After a failure the instance is gone.
@@ -179,32 +114,20 @@ impl WasmRecorder {
             .instance
             .take()
             .ok_or_else(|| RecorderError::Trapped("it is not running".to_owned()))?;
-        let Instance {
-            runtime,
-            store,
-            recorder,
-            ..
-        } = &mut instance;
-        store.data_mut().own = pace;
-        // What has ticked since the last call is none of its business.
-        store.set_epoch_deadline(1);
-        let made = runtime.block_on(async {
-            tokio::time::timeout(self.limits.call, call(recorder, store)).await
-        });
-        let used = instance.store.data().memory_used();
-        self.memory_peak = self.memory_peak.max(used);
-        match made {
-            Ok(Ok(value)) => {
-                self.instance = Some(instance);
-                Ok(value)
-            }
-            Ok(Err(error)) => Err(RecorderError::Trapped(explain(
-                &error,
-                instance.store.data(),
-                &instance.output,
-                self.limits.handover,
-            ))),
-            Err(_) => Err(RecorderError::TimedOut(self.limits.call)),
+        instance.data().own = pace;
+        let made = instance.call(call);
+        self.memory_peak = self.memory_peak.max(instance.data().memory_used());
+        let value = made?;
+        self.instance = Some(instance);
+        Ok(value)
+    }
+}
+
+impl From<Failure> for RecorderError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Trapped(reason) => Self::Trapped(reason),
+            Failure::TimedOut(limit) => Self::TimedOut(limit),
         }
     }
 }
@@ -274,6 +197,8 @@ impl Pace {
 mod tests {
     use std::sync::Arc;
 
+    use wasmtime::{Config, Engine};
+
     use super::super::JSON;
     use super::*;
     use crate::event::{DataQuality, Event, EventKind, RunSummary, Stats, StopReason};
@@ -303,7 +228,7 @@ mod tests {
     fn json(cache: &CompileCache) -> WasmRecorder {
         let component = load_recorder(&JSON).expect("it is a recorder");
         let ticker = Ticker::start().map(Arc::new).expect("a thread");
-        WasmRecorder::new(&component, cache, Limits::default(), &ticker).expect("it compiles")
+        WasmRecorder::new(&component, cache, LIMITS, &ticker).expect("it compiles")
     }
 
     fn event(kind: EventKind) -> Event {

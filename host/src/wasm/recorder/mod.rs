@@ -10,7 +10,7 @@ mod instance;
 mod measured;
 mod output;
 
-pub use instance::{Limits, WasmRecorder};
+pub use instance::{LIMITS, WasmRecorder};
 pub(crate) use output::Output;
 
 use crate::wasm::component::Source;

@@ -8,4 +8,4 @@ mod bindings;
 mod convert;
 mod instance;
 
-pub use instance::{Limits, WasmShape};
+pub use instance::{LIMITS, WasmShape};
