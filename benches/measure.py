@@ -11,10 +11,10 @@ memory  What one more virtual user keeps resident: the process with N of them le
         ones sleep. Up to 100 VUs the median of five processes.
 recorders  What recorders add to the CPU time of a request, all threads counted: under a
         load that leaves some of the client's core to them, at a rate, and flat out,
-        where they have none but the server's: they are preempted by it at every
-        request or two, and it is by them, which costs the load as much as they do.
-        And what one that does harm takes from the load, by its requests/s. Ratios are
-        of the same round.
+        where they have none but the server's. It preempts them at every other request,
+        and each time whoever woke it waits: that is in the figure, too. And what one
+        that does harm takes from the load, by its requests/s. Ratios are of the same
+        round.
 arrivals  How late iterations of an open model start at a steady rate, on one core, and
         what was dropped: iteration_lag, as squall tells it. Beside it, on the same core,
         how late a loop wakes that does nothing but sleep: what of the lag is the
@@ -345,6 +345,7 @@ RECORDERS = {
     ("flat out", "json, one that never returns"): (["json", f"{MISRECORD},mode=spin"], "json"),
     ("flat out", "json, one that is slow"): (["json", f"{MISRECORD},mode=slow"], "json"),
     ("pauses", "none"): (["none"], "none"),
+    ("pauses", "json"): (["json"], "none"),
     ("pauses", "every measurement"): ([EVERYTHING], "none"),
     ("5,000/s", "none"): (["none"], "none"),
     ("5,000/s", "every measurement"): ([EVERYTHING], "none"),
