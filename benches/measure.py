@@ -330,10 +330,10 @@ def measure_memory(arguments, nginx, folder):
 # connections there are when it has begun.
 LOADS = {
     # As fast as one thread can. There is no core for a recorder but the server's.
-    "flat out": (["{hello}", "--vus", 64], f"{SERVER_CORE},{CLIENT_CORE}", 64),
+    "flat out": ([HELLO, "--vus", 64], f"{SERVER_CORE},{CLIENT_CORE}", 64),
     # VUs that pause, as people do, and leave some of their core to others.
-    "pauses": (["{visitor}", "--vus", 600], CLIENT_CORE, 600),
-    "5,000/s": (["{hello}", "--rate", "5000/s"], f"{SERVER_CORE},{CLIENT_CORE}", 1),
+    "pauses": ([VISITOR, "--vus", 600], CLIENT_CORE, 600),
+    "5,000/s": ([HELLO, "--rate", "5000/s"], f"{SERVER_CORE},{CLIENT_CORE}", 1),
 }
 EVERYTHING = "json,requests=all,measurements=transactions+iterations+checks+samples"
 # Under which load, which recorders, and beside which of the same load they are held.
@@ -357,7 +357,6 @@ def measure_recorders(arguments, nginx, folder):
 
     def measured(load, recorders):
         script, cores, connections = LOADS[load]
-        script = [str(word).format(hello=HELLO, visitor=VISITOR) for word in script]
         command = [
             SQUALL, "run", *script, "--base-url", nginx.url, "--duration", f"{FOREVER}s", "--threads", 1,
             "--telemetry", "/dev/null", "--graceful-stop", "1s", "--summary", summary,
@@ -542,7 +541,7 @@ def drain(listener):
     listener.settimeout(30)
 
 
-GOALS = {("cpu", 64): 1.4, ("cpu", 1000): 1.6, ("pauses", "every measurement"): 1.3, ("5,000/s", "every measurement"): 1.3, "active": 130, "idle": 45, "start": 50, "lag": 1.0}
+GOALS = {("cpu", 64): 1.4, ("cpu", 1000): 1.6, "every measurement": 1.3, "active": 130, "idle": 45, "start": 50, "lag": 1.0}
 
 
 def verdict(value, goal):
@@ -579,7 +578,7 @@ def show(results, absent):
             f"{'entries':>9}{'dropped':>9}"
         )
         for row in results["recorders"]:
-            goal = GOALS.get((row["load"], row["recorders"]))
+            goal = GOALS.get(row["recorders"])
             print(
                 f"{row['load']:<10}{row['recorders']:<30}{row['cpu_us_per_request']:>7.1f}"
                 f"{row['recorders_us_per_request']:>8.2f}{row['ratio']:>7.2f}"
