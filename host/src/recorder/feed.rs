@@ -23,14 +23,14 @@ use std::time::Duration;
 
 use super::batch::{Batch, Class, Piece, class, gap_before};
 use super::gathered;
-use super::measured::{Measured, MeasurementKind, Moment, Row};
+use super::measured::{Measured, MeasurementKind, Moment, Row, Table};
 use crate::event::{Event, EventKind, Interests};
 
 /// How many single measurements wait for a recorder.
 pub(super) const MEASUREMENTS: usize = 16 << 10;
 
-/// How many single measurements are enough for a recorder to take them at once: there
-/// is as much room for those that are made until it is awake.
+/// How many single measurements are enough for a recorder to take them at once: the
+/// rest of the room is for those that are made until it is awake.
 const ENOUGH: usize = MEASUREMENTS / 4;
 
 /// How many aggregates wait for a recorder.
@@ -106,13 +106,14 @@ impl Feed {
     /// measurement may be handed over some time later, if its thread gathers
     /// them.
     pub fn publish(&self, event: Event) {
-        let at_once = match class(&event.kind) {
-            Class::Measurement => gathered::hold(self, event),
-            Class::LifeCycle | Class::Aggregate => Some(event),
-        };
-        if let Some(event) = at_once {
-            self.publish_to(event, |_| true);
+        if Table::holds(&event.kind) {
+            return self.measure(Moment::of(&event), |row| row.event(&event.kind));
         }
+        if class(&event.kind) == Class::Measurement {
+            // Those before it come before it.
+            gathered::hand_over();
+        }
+        self.publish_to(event, |_| true);
     }
 
     /// Writes a single measurement for every recorder that wants it, and hands it

@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use super::Feed;
 use super::measured::{MeasurementKind, Moment, Row, Table};
-use crate::event::Event;
 
 /// How many are handed over together.
 pub(super) const TOGETHER: usize = 64;
@@ -67,24 +66,6 @@ pub fn hand_over() {
     });
 }
 
-/// Keeps a measurement that is for `feed`, to hand it over later. Gives it back
-/// if this thread gathers none, or none of its kind: those before it are then
-/// handed over.
-pub(super) fn hold(feed: &Feed, event: Event) -> Option<Event> {
-    HELD.with_borrow_mut(|held| {
-        let Some(held) = held.as_mut().filter(|held| held.feed.is(feed)) else {
-            return Some(event);
-        };
-        if !Table::holds(&event.kind) {
-            held.hand_over();
-            return Some(event);
-        }
-        held.table.add(&event);
-        held.hand_over_if_due();
-        None
-    })
-}
-
 /// Writes a measurement that is for `feed` beside those that this thread has
 /// gathered, or hands it over at once if it gathers none.
 pub(super) fn write(
@@ -123,7 +104,7 @@ mod tests {
     use super::super::feed::MEASUREMENTS;
     use super::super::feed::tests::{check, event, feed, system, taken};
     use super::*;
-    use crate::event::{EventKind, Interests, LogMessage, Origin};
+    use crate::event::{Event, EventKind, Interests, LogMessage, Origin};
     use crate::measure::LogLevel;
 
     fn vus(events: &[Event]) -> Vec<u32> {

@@ -123,7 +123,7 @@ pub enum MeasurementKind {
 }
 
 /// Where a measurement was made.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct Place {
     /// The scenario.
     pub scenario: Text,
@@ -146,6 +146,19 @@ pub struct Request {
     pub url: Text,
     /// When it was sent: milliseconds since the Unix epoch.
     pub started_at_ms: f64,
+    /// What was measured.
+    pub figures: Figures,
+    /// From the start to the end of the response's headers.
+    pub first_byte: Option<Nanos>,
+    /// Why it counts as a failure.
+    pub failure: Option<Text>,
+    /// Its tags.
+    pub tags: TagSet,
+}
+
+/// The figures of a request: a [`RequestSample`] in less space.
+#[derive(Debug, Clone, Copy)]
+pub struct Figures {
     /// As in [`RequestSample`].
     pub duration: Nanos,
     /// As in [`RequestSample`].
@@ -166,30 +179,42 @@ pub struct Request {
     pub sent_bytes: u64,
     /// As in [`RequestSample`].
     pub received_bytes: u64,
-    /// From the start to the end of the response's headers.
-    pub first_byte: Option<Nanos>,
-    /// Why it counts as a failure.
-    pub failure: Option<Text>,
-    /// Its tags.
-    pub tags: TagSet,
 }
 
-impl Request {
-    fn sample(&self) -> RequestSample {
+impl From<&RequestSample> for Figures {
+    fn from(sample: &RequestSample) -> Self {
+        let phases = &sample.phases;
+        Self {
+            duration: sample.duration.into(),
+            from_due: sample.from_due.map(Into::into),
+            connecting: phases.connecting.map(Into::into),
+            tls: phases.tls.map(Into::into),
+            waiting: phases.waiting.map(Into::into),
+            receiving: phases.receiving.map(Into::into),
+            status: sample.status,
+            failed: sample.failed,
+            sent_bytes: sample.sent_bytes,
+            received_bytes: sample.received_bytes,
+        }
+    }
+}
+
+impl From<&Figures> for RequestSample {
+    fn from(figures: &Figures) -> Self {
         let duration = |nanos: Option<Nanos>| nanos.map(Duration::from);
-        RequestSample {
-            duration: self.duration.into(),
-            from_due: duration(self.from_due),
+        Self {
+            duration: figures.duration.into(),
+            from_due: duration(figures.from_due),
             phases: Phases {
-                connecting: duration(self.connecting),
-                tls: duration(self.tls),
-                waiting: duration(self.waiting),
-                receiving: duration(self.receiving),
+                connecting: duration(figures.connecting),
+                tls: duration(figures.tls),
+                waiting: duration(figures.waiting),
+                receiving: duration(figures.receiving),
             },
-            status: self.status,
-            failed: self.failed,
-            sent_bytes: self.sent_bytes,
-            received_bytes: self.received_bytes,
+            status: figures.status,
+            failed: figures.failed,
+            sent_bytes: figures.sent_bytes,
+            received_bytes: figures.received_bytes,
         }
     }
 }
@@ -203,33 +228,6 @@ impl MeasurementKind {
             Self::Iteration { .. } => Interests::ITERATIONS,
             Self::Check { .. } => Interests::CHECKS,
             Self::Sample { .. } => Interests::SAMPLES,
-        }
-    }
-}
-
-/// What was measured, of nowhere and of no name.
-impl From<&RequestSample> for Request {
-    fn from(sample: &RequestSample) -> Self {
-        let phases = &sample.phases;
-        Self {
-            place: Place::default(),
-            method: 0,
-            name: 0,
-            url: 0,
-            started_at_ms: 0.0,
-            duration: sample.duration.into(),
-            from_due: sample.from_due.map(Into::into),
-            connecting: phases.connecting.map(Into::into),
-            tls: phases.tls.map(Into::into),
-            waiting: phases.waiting.map(Into::into),
-            receiving: phases.receiving.map(Into::into),
-            status: sample.status,
-            failed: sample.failed,
-            sent_bytes: sample.sent_bytes,
-            received_bytes: sample.received_bytes,
-            first_byte: None,
-            failure: None,
-            tags: 0,
         }
     }
 }
@@ -330,7 +328,7 @@ impl Measured {
                     name: text(request.name),
                     url: text(request.url),
                     started_at_ms: request.started_at_ms,
-                    sample: request.sample(),
+                    sample: (&request.figures).into(),
                     first_byte: request.first_byte.map(Into::into),
                     failure: request.failure.map(text),
                     tags: tags(request.tags),
@@ -395,6 +393,16 @@ pub struct Moment<'a> {
     pub elapsed: Duration,
     /// As an event's.
     pub node: &'a Arc<str>,
+}
+
+impl<'a> Moment<'a> {
+    pub(super) fn of(event: &'a Event) -> Self {
+        Self {
+            time_ms: event.time_ms,
+            elapsed: event.elapsed,
+            node: &event.node,
+        }
+    }
 }
 
 /// How many places are found by where their texts are in memory.
@@ -529,12 +537,7 @@ impl Table {
     ///
     /// If it is of another kind.
     pub(super) fn add(&mut self, event: &Event) {
-        let moment = Moment {
-            time_ms: event.time_ms,
-            elapsed: event.elapsed,
-            node: &event.node,
-        };
-        self.write(moment, |row| row.of(&event.kind));
+        self.write(Moment::of(event), |row| row.event(&event.kind));
     }
 
     /// What is there so far.
@@ -558,7 +561,11 @@ impl Row<'_> {
     }
 
     /// What an event of a kind that a table holds tells.
-    fn of(&mut self, kind: &EventKind) -> MeasurementKind {
+    ///
+    /// # Panics
+    ///
+    /// If it is of another kind.
+    pub(super) fn event(&mut self, kind: &EventKind) -> MeasurementKind {
         match kind {
             EventKind::Request(request) => {
                 let request = Request {
@@ -570,7 +577,7 @@ impl Row<'_> {
                     first_byte: request.first_byte.map(Into::into),
                     failure: request.failure.as_ref().map(|it| self.shared(it)),
                     tags: self.tags(request.tags.clone()),
-                    ..Request::from(&request.sample)
+                    figures: (&request.sample).into(),
                 };
                 self.request(request)
             }

@@ -17,7 +17,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::error::Error;
 use crate::units::Bytes;
-use crate::wasm::cache::CompileCache;
+use crate::wasm::cache::{CompileCache, Entry};
 use crate::wasm::component::{self, LoadedComponent};
 use crate::wasm::engine::Ticker;
 use crate::wasm::output::Printer;
@@ -61,12 +61,7 @@ pub(super) fn prepare<T: Send + 'static>(
 ) -> Result<InstancePre<Confined<T>>, Error> {
     let refuse = |error| component::refused_by_engine(&component.name, &error);
     let entry = cache.open(&component.bytes);
-    let mut config = Config::new();
-    config
-        .cache(entry.cache())
-        .concurrency_support(false)
-        .epoch_interruption(true);
-    let engine = Engine::new(&config).map_err(refuse)?;
+    let engine = engine(&entry).map_err(refuse)?;
     let compiled = entry
         .compile(&engine, &component.name, &component.bytes)
         .map_err(refuse)?;
@@ -76,6 +71,16 @@ pub(super) fn prepare<T: Send + 'static>(
     let pre = linker.instantiate_pre(&compiled).map_err(refuse)?;
     ticker.drive(&engine);
     Ok(pre)
+}
+
+/// The engine of such a guest, for one component alone.
+pub(super) fn engine(entry: &Entry<'_>) -> wasmtime::Result<Engine> {
+    let mut config = Config::new();
+    config
+        .cache(entry.cache())
+        .concurrency_support(false)
+        .epoch_interruption(true);
+    Engine::new(&config)
 }
 
 /// An instance of such a guest, with the functions `E` that it exports.

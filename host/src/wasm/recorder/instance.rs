@@ -197,13 +197,12 @@ impl Pace {
 mod tests {
     use std::sync::Arc;
 
-    use wasmtime::{Config, Engine};
-
     use super::super::JSON;
     use super::*;
     use crate::event::{DataQuality, Event, EventKind, RunSummary, Stats, StopReason};
     use crate::recorder::Role;
     use crate::wasm::component::load_recorder;
+    use crate::wasm::confined;
 
     fn run_info(options: &[(&str, &str)]) -> RunInfo {
         RunInfo {
@@ -289,12 +288,7 @@ mod tests {
         drop(json(&cache));
         let component = load_recorder(&JSON).expect("it is a recorder");
         let entry = cache.open(&component.bytes);
-        let mut config = Config::new();
-        config
-            .cache(entry.cache())
-            .concurrency_support(false)
-            .epoch_interruption(true);
-        let engine = Engine::new(&config).expect("valid settings");
+        let engine = confined::engine(&entry).expect("valid settings");
         entry
             .compile(&engine, &component.name, &component.bytes)
             .expect("valid");

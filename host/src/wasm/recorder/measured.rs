@@ -89,6 +89,7 @@ fn measurement(measurement: &Measurement, of: &Measured) -> wit::Measurement {
 }
 
 fn request(request: &Request) -> wit::Request {
+    let figures = &request.figures;
     wit::Request {
         scenario: request.place.scenario,
         vu: request.place.vu,
@@ -96,18 +97,18 @@ fn request(request: &Request) -> wit::Request {
         method: request.method,
         name: request.name,
         url: request.url,
-        status: request.status,
+        status: figures.status,
         started_at_ms: request.started_at_ms,
-        duration_ms: ms(request.duration),
+        duration_ms: ms(figures.duration),
         first_byte_ms: request.first_byte.map(ms),
         phases: wit::RequestPhases {
-            connecting_ms: request.connecting.map(ms),
-            tls_ms: request.tls.map(ms),
-            waiting_ms: request.waiting.map(ms),
-            receiving_ms: request.receiving.map(ms),
+            connecting_ms: figures.connecting.map(ms),
+            tls_ms: figures.tls.map(ms),
+            waiting_ms: figures.waiting.map(ms),
+            receiving_ms: figures.receiving.map(ms),
         },
-        sent_bytes: request.sent_bytes,
-        received_bytes: request.received_bytes,
+        sent_bytes: figures.sent_bytes,
+        received_bytes: figures.received_bytes,
         failure: request.failure,
         tags: request.tags,
     }

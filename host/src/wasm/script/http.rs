@@ -431,7 +431,7 @@ pub(super) fn record(
                 first_byte: answer.first_byte.map(Into::into),
                 failure: failure.map(|failure| row.text(failure)),
                 tags: row.tags(tags),
-                ..measured::Request::from(&sample)
+                figures: (&sample).into(),
             };
             row.request(request)
         });
