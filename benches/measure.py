@@ -11,10 +11,9 @@ memory  What one more virtual user keeps resident: the process with N of them le
         ones sleep. Up to 100 VUs the median of five processes.
 recorders  What recorders add to the CPU time of a request, all threads counted: under a
         load that leaves some of the client's core to them, at a rate, and flat out,
-        where they have none but the server's. It preempts them at every other request,
-        and each time whoever woke it waits: that is in the figure, too. And what one
-        that does harm takes from the load, by its requests/s. Ratios are of the same
-        round.
+        where they have none but the server's, which interrupts them. And what one that
+        does harm takes from the load, by its requests/s. Ratios are of the same round,
+        and each round has an order of its own: what ran before counts, too.
 arrivals  How late iterations of an open model start at a steady rate, on one core, and
         what was dropped: iteration_lag, as squall tells it. Beside it, on the same core,
         how late a loop wakes that does nothing but sleep: what of the lag is the
@@ -29,6 +28,7 @@ compare the figures with each other, not with those of another machine.
 import argparse
 import json
 import os
+import random
 import resource
 import shutil
 import signal
@@ -386,9 +386,10 @@ def measure_recorders(arguments, nginx, folder):
 
     taken = {key: [] for key in RECORDERS}
     for turn in range(arguments.rounds):
-        # There and back, so that a machine that becomes slower favours none of them.
-        order = list(RECORDERS.items())
-        for (load, kind), (recorders, _) in order if turn % 2 == 0 else reversed(order):
+        # So that neither a machine that becomes slower nor what ran just before favours
+        # one of them in all rounds.
+        order = random.Random(turn).sample(list(RECORDERS.items()), len(RECORDERS))
+        for (load, kind), (recorders, _) in order:
             say(f"recorders, round {turn + 1} of {arguments.rounds}: {load}, {kind}")
             taken[load, kind].append(measured(load, recorders))
     rows = []

@@ -18,7 +18,7 @@ use squall::wasm::engine::Ticker;
 use squall::wasm::recorder::{JSON, LIMITS, WasmRecorder};
 
 /// As many as the host hands over at once, at most.
-const BATCH: usize = 128;
+const BATCH: usize = 256;
 const BATCHES: usize = 2_000;
 
 fn main() {

@@ -639,7 +639,7 @@ impl Clock {
 
     /// A point in time, in milliseconds since the Unix epoch.
     pub fn wall_ms(&self, at: Instant) -> f64 {
-        self.started_ms + at.saturating_duration_since(self.started).as_secs_f64() * 1e3
+        self.started_ms + self.elapsed_at(at).as_secs_f64() * 1e3
     }
 
     /// Now, in milliseconds since the Unix epoch.
@@ -652,9 +652,14 @@ impl Clock {
         let now = Instant::now();
         Event {
             time_ms: self.wall_ms(now),
-            elapsed: now.saturating_duration_since(self.started),
+            elapsed: self.elapsed_at(now),
             node,
             kind,
         }
+    }
+
+    /// How long the run had been going at a point in time.
+    pub fn elapsed_at(&self, at: Instant) -> Duration {
+        at.saturating_duration_since(self.started)
     }
 }

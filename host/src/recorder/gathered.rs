@@ -15,7 +15,7 @@ use super::Feed;
 use super::measured::{MeasurementKind, Moment, Row, Table};
 
 /// How many are handed over together.
-pub(super) const TOGETHER: usize = 64;
+pub(super) const TOGETHER: usize = 256;
 
 /// How long the first of them waits for others, as long as others come.
 const LONGEST: Duration = Duration::from_millis(10);

@@ -32,6 +32,9 @@ pub type Text = u32;
 /// A place in the table of sets of tags.
 pub type TagSet = u32;
 
+/// The place of the empty set.
+pub const NO_TAGS: TagSet = 0;
+
 /// A length of time in half the space of a [`Duration`], also where it may be
 /// absent: up to 584 years.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -413,7 +416,9 @@ const RECENT: usize = 16;
 pub(super) struct Table {
     measured: Option<Measured>,
     places: Places,
-    /// How many requests there were the last time: there will be about as many.
+    /// How many there were the last time, and requests among them: there will be about
+    /// as many.
+    all: usize,
     requests: usize,
 }
 
@@ -424,6 +429,8 @@ struct Places {
     /// Places of texts that were added, by where these are in memory: most are the
     /// same ones again and again.
     recent: [Text; RECENT],
+    /// The same, by how long they are.
+    alike: [Text; RECENT],
     tag_sets: FxHashMap<Vec<Tag>, TagSet>,
 }
 
@@ -457,15 +464,23 @@ impl Row<'_> {
     }
 
     /// The place of any text.
+    #[inline]
     pub fn text(&mut self, text: &str) -> Text {
         let Self { measured, places } = self;
-        place(text, || text.into(), &mut measured.texts, &mut places.texts)
+        let alike = &mut places.alike[text.len() % RECENT];
+        match measured.texts.get(*alike as usize) {
+            Some(known) if **known == *text => {}
+            _ => {
+                *alike = place(text, || text.into(), &mut measured.texts, &mut places.texts);
+            }
+        }
+        *alike
     }
 
     /// The place of a set of tags.
     pub fn tags(&mut self, tags: Vec<Tag>) -> TagSet {
         if tags.is_empty() {
-            return 0;
+            return NO_TAGS;
         }
         let Self { measured, places } = self;
         let (all, known) = (&mut measured.tag_sets, &mut places.tag_sets);
@@ -509,11 +524,10 @@ impl Table {
         moment: Moment<'_>,
         write: impl FnOnce(&mut Row<'_>) -> MeasurementKind,
     ) {
-        let requests = self.requests;
         let measured = self.measured.get_or_insert_with(|| Measured {
             node: moment.node.clone(),
-            all: Vec::with_capacity(super::gathered::TOGETHER),
-            requests: Vec::with_capacity(requests),
+            all: Vec::with_capacity(self.all),
+            requests: Vec::with_capacity(self.requests),
             texts: Vec::new(),
             tag_sets: vec![Vec::new()],
             kinds: Interests::default(),
@@ -550,6 +564,7 @@ impl Table {
         self.places.texts.clear();
         self.places.tag_sets.clear();
         let measured = self.measured.take()?;
+        self.all = measured.all.len();
         self.requests = measured.requests.len();
         Some(measured)
     }

@@ -21,6 +21,7 @@ mod entry;
 mod feed;
 pub mod gathered;
 pub mod measured;
+pub(crate) mod priority;
 pub mod recording;
 pub mod replay;
 pub mod review;

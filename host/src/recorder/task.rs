@@ -1,9 +1,8 @@
 //! The threads of the recorders.
 //!
 //! Each recorder has an OS thread, so that neither a slow recorder nor a
-//! blocked sink is felt by anyone else; where a thread has a priority of its
-//! own, it is a low one, so that recorders take from the load no core that it
-//! needs. What a thread does with a batch:
+//! blocked sink is felt by anyone else, of a [`priority`](super::priority) below
+//! the load's. What a thread does with a batch:
 //!
 //! | the recorder | then |
 //! |---|---|
@@ -24,6 +23,7 @@ use std::time::{Duration, Instant};
 
 use super::batch::{Batch, Class, Piece};
 use super::feed::{Inbox, Next, Queue};
+use super::priority::Priority;
 use super::{Feed, Recorder, RecorderError, RecorderOutcome, RunInfo, Setup, entry};
 use crate::error::{Error, Problem};
 use crate::sink::{Ledger, Sink, Stopped};
@@ -31,17 +31,12 @@ use crate::units::Pretty;
 
 /// How many events a recorder gets at once: as many as stay, with the lines made
 /// of them, in a core's cache.
-pub(super) const BATCH: usize = 128;
+pub(super) const BATCH: usize = 256;
 
 /// How long a recorder that has caught up waits for more single measurements, unless
 /// many come or something else happens: each time its thread wakes, its code and its
 /// memory have left the core's cache.
 pub(super) const LINGER: Duration = Duration::from_millis(100);
-
-/// The priority of a recorder's thread, from -20 to 19, the load's being 0: on
-/// a core that both want it gets a thirtieth.
-#[cfg(target_os = "linux")]
-const PRIORITY: i32 = 15;
 
 /// How often a recorder starts afresh after a failure.
 const RESTARTS: u32 = 3;
@@ -95,8 +90,7 @@ impl Recorders {
             let thread = thread::Builder::new()
                 .name(format!("recorder-{}", setup.name))
                 .spawn(move || {
-                    give_way();
-                    worker.run(&started);
+                    worker.run(&started, Priority::begin());
                     drop(done);
                 })
                 .map_err(|error| {
@@ -245,14 +239,6 @@ impl Tally {
     }
 }
 
-/// Lets this thread wait where others need the core. A thread that may not say
-/// so keeps the priority that it has.
-fn give_way() {
-    // Elsewhere this is the priority of the whole process.
-    #[cfg(target_os = "linux")]
-    let _ = rustix::process::setpriority_process(None, PRIORITY);
-}
-
 /// What a recorder's thread owns.
 struct Worker {
     name: String,
@@ -270,7 +256,7 @@ struct Worker {
 struct LeftOut;
 
 impl Worker {
-    fn run(mut self, started: &mpsc::Sender<Result<(), RecorderError>>) {
+    fn run(mut self, started: &mpsc::Sender<Result<(), RecorderError>>, priority: Priority) {
         let result = self.recorder.start(&self.run);
         let interests = result.as_ref().ok().copied();
         self.feed.set_interests(&self.queue, interests);
@@ -279,7 +265,7 @@ impl Worker {
         if interests.is_none() {
             return;
         }
-        if let Err(LeftOut) = self.handle_all() {
+        if let Err(LeftOut) = self.handle_all(priority) {
             self.feed.set_interests(&self.queue, None);
             // It takes part no longer, so this is all that is still to come.
             let mut rest = Batch::default();
@@ -291,9 +277,10 @@ impl Worker {
         }
     }
 
-    fn handle_all(&mut self) -> Result<(), LeftOut> {
+    fn handle_all(&mut self, mut priority: Priority) -> Result<(), LeftOut> {
         let mut batch = Batch::default();
         loop {
+            priority.look();
             batch.clear();
             let mut next = self.inbox.take(&mut batch, BATCH);
             let only_measurements = batch.pieces().iter().all(is_measurement);
@@ -389,56 +376,77 @@ impl Worker {
 
     /// Checks entries and writes those that are valid.
     fn write(&mut self, returned: &[String]) -> Result<(), LeftOut> {
-        let mut lines = Vec::with_capacity(returned.len());
-        if self.recorder.is_proven() {
-            for entry in returned.iter().flat_map(|text| entry::lines(text)) {
-                self.check(entry, entry::check_proven, &mut lines);
-            }
-        } else {
-            for entry in returned.iter().flat_map(|text| entry::split(text)) {
-                self.check(entry, entry::check, &mut lines);
-            }
+        let is_page = |text: &String| text.ends_with('\n');
+        if self.recorder.is_proven() && returned.iter().all(is_page) {
+            return returned.iter().try_for_each(|page| self.write_page(page));
         }
-        self.tally
-            .valid
-            .fetch_add(lines.len() as u64, Ordering::Relaxed);
+        let mut lines = Vec::with_capacity(returned.len());
+        for entry in returned.iter().flat_map(|text| entry::split(text)) {
+            self.check(entry, &mut lines);
+        }
+        self.returned(lines.len());
         let at_once = self.sink.at_once();
         let mut rest = &lines[..];
         while !rest.is_empty() {
-            if self.is_abandoned() {
-                return Err(LeftOut);
-            }
             let (group, after) = rest.split_at(group(rest, at_once));
             rest = after;
-            let taken = |lines: usize| {
-                let lines = lines as u64;
-                self.tally.written.fetch_add(lines, Ordering::Relaxed);
-            };
-            match self.sink.write_lines(group) {
-                Ok(()) => taken(group.len()),
-                Err(Stopped { written, error }) => {
-                    taken(written);
-                    tracing::warn!(
-                        recorder = self.name, %error,
-                        "log entries cannot be written; their recorder is left out of the rest of the run",
-                    );
-                    self.tally
-                        .fail(format!("its log entries cannot be written: {error}"));
-                    return Err(LeftOut);
-                }
+            self.write_some(group.len(), |sink| sink.write_lines(group))?;
+        }
+        Ok(())
+    }
+
+    /// Writes lines that are surely valid, as they are.
+    fn write_page(&mut self, page: &str) -> Result<(), LeftOut> {
+        let at_once = self.sink.at_once();
+        let mut rest = page;
+        while !rest.is_empty() {
+            let (lines, after) = rest.split_at(entry::whole_lines(rest, at_once));
+            rest = after;
+            let count = entry::count_lines(lines);
+            self.returned(count);
+            let written = self.write_some(count, |sink| sink.write_text(lines));
+            if written.is_err() {
+                self.returned(entry::count_lines(rest));
+                return written;
             }
         }
         Ok(())
     }
 
+    /// So many entries are valid, and will be written.
+    fn returned(&self, lines: usize) {
+        self.tally.valid.fetch_add(lines as u64, Ordering::Relaxed);
+    }
+
+    /// Writes so many lines.
+    fn write_some(
+        &mut self,
+        lines: usize,
+        write: impl FnOnce(&mut dyn Sink) -> Result<(), Stopped>,
+    ) -> Result<(), LeftOut> {
+        if self.is_abandoned() {
+            return Err(LeftOut);
+        }
+        let stopped = write(&mut *self.sink).err();
+        let written = stopped.as_ref().map_or(lines, |stopped| stopped.written);
+        self.tally
+            .written
+            .fetch_add(written as u64, Ordering::Relaxed);
+        let Some(Stopped { error, .. }) = stopped else {
+            return Ok(());
+        };
+        tracing::warn!(
+            recorder = self.name, %error,
+            "log entries cannot be written; their recorder is left out of the rest of the run",
+        );
+        self.tally
+            .fail(format!("its log entries cannot be written: {error}"));
+        Err(LeftOut)
+    }
+
     /// Adds an entry to `lines`, or counts it as one that is not valid.
-    fn check<'a>(
-        &self,
-        entry: &'a str,
-        check: impl Fn(&'a str) -> Result<Cow<'a, str>, String>,
-        lines: &mut Vec<Cow<'a, str>>,
-    ) {
-        match check(entry) {
+    fn check<'a>(&self, entry: &'a str, lines: &mut Vec<Cow<'a, str>>) {
+        match entry::check(entry) {
             Ok(line) => lines.push(line),
             Err(reason) => {
                 if self.tally.invalid.fetch_add(1, Ordering::Relaxed) == 0 {

@@ -11,7 +11,7 @@
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -45,6 +45,7 @@ struct Open {
     file: File,
     device_and_inode: (u64, u64),
     is_regular: bool,
+    is_pipe: bool,
     size: u64,
     /// When its first line was written.
     began: Option<Instant>,
@@ -274,7 +275,7 @@ impl Target for LogFile {
 
     fn at_once(&self) -> usize {
         match &self.open {
-            Some(open) if open.is_regular => AT_ONCE,
+            Some(open) if !open.is_pipe => AT_ONCE,
             _ => AT_ONCE_IN_A_PIPE,
         }
     }
@@ -292,6 +293,7 @@ impl Open {
         Ok(Self {
             device_and_inode: (there.dev(), there.ino()),
             is_regular: there.is_file(),
+            is_pipe: there.file_type().is_fifo(),
             size: there.len(),
             file,
             began: None,

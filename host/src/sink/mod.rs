@@ -61,6 +61,17 @@ pub trait Sink: Send {
         Ok(())
     }
 
+    /// Takes lines as they are to be written, each with the line break at its end, as
+    /// if each were handed to [`write_line`](Self::write_line). May block.
+    ///
+    /// # Errors
+    ///
+    /// As of [`write_lines`](Self::write_lines).
+    fn write_text(&mut self, lines: &str) -> Result<(), Stopped> {
+        let lines: Vec<_> = lines.lines().map(Cow::Borrowed).collect();
+        self.write_lines(&lines)
+    }
+
     /// How many bytes are best handed over at once. While they are being
     /// written, none of their lines counts as written.
     fn at_once(&self) -> usize {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::{Ledger, Sink, Stopped};
 use crate::error::Problem;
 
-/// How many bytes of lines a regular file takes at once.
+/// How many bytes of lines a file takes at once.
 pub(super) const AT_ONCE: usize = 64 << 10;
 
 /// How many bytes of lines anything else takes at once: what a pipe takes in one
@@ -105,6 +105,17 @@ impl Share {
         target.begin()
     }
 
+    /// Writes lines, each with the line break at its end.
+    fn write_bytes(&self, lines: &[u8]) -> Result<(), Stopped> {
+        self.ledger.at_work(true);
+        let target = &self.place.target;
+        let mut target = target.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = target.write(lines, &self.ledger);
+        drop(target);
+        self.ledger.at_work(false);
+        written
+    }
+
     /// Whether this is the last share to finish.
     fn leave(&mut self) -> bool {
         let was_in = !std::mem::replace(&mut self.has_finished, true);
@@ -124,17 +135,14 @@ impl Sink for Share {
             self.lines.extend_from_slice(line.as_bytes());
             self.lines.push(b'\n');
         }
-        self.ledger.at_work(true);
-        let written = self
-            .place
-            .target
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .write(&self.lines, &self.ledger);
-        self.ledger.at_work(false);
+        let written = self.write_bytes(&self.lines);
         // What a rare long entry needed is given back.
         self.lines.shrink_to(AT_ONCE);
         written
+    }
+
+    fn write_text(&mut self, lines: &str) -> Result<(), Stopped> {
+        self.write_bytes(lines.as_bytes())
     }
 
     fn at_once(&self) -> usize {

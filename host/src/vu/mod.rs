@@ -296,13 +296,12 @@ impl RunContext {
             .publish(self.clock().event(self.node.clone(), kind));
     }
 
-    /// Publishes a single measurement that was made now.
-    pub fn measure(&self, write: impl FnOnce(&mut Row<'_>) -> MeasurementKind) {
-        let now = Instant::now();
+    /// Publishes a single measurement that was made then.
+    pub fn measure(&self, at: Instant, write: impl FnOnce(&mut Row<'_>) -> MeasurementKind) {
         let clock = self.clock();
         let moment = Moment {
-            time_ms: clock.wall_ms(now),
-            elapsed: now.saturating_duration_since(clock.started()),
+            time_ms: clock.wall_ms(at),
+            elapsed: clock.elapsed_at(at),
             node: &self.node,
         };
         self.feed.measure(moment, write);
@@ -478,12 +477,13 @@ pub async fn play<V: VirtualUser>(
         } else {
             IterationEnd::Failed
         };
-        let duration = now().saturating_duration_since(started);
+        let done_at = now();
+        let duration = done_at.saturating_duration_since(started);
         shard::with(|shard| shard.iteration(end, duration, late, marks));
         if let Err(error) = &played {
             seat.script_failed(number, error);
         }
-        report_iteration(seat, number, duration, late, &played);
+        report_iteration(seat, number, (done_at, duration), late, &played);
         number = number.saturating_add(1);
         match played {
             Ok(Next::StopVu) => ended = Ended::Stopped,
@@ -525,12 +525,12 @@ pub fn now() -> Instant {
 fn report_iteration(
     seat: &Seat,
     number: u32,
-    duration: Duration,
+    (done_at, duration): (Instant, Duration),
     lag: Option<Duration>,
     played: &Result<Next, ScriptError>,
 ) {
     if seat.run.feed.admits(Interests::ITERATIONS) {
-        seat.run.measure(|row| MeasurementKind::Iteration {
+        seat.run.measure(done_at, |row| MeasurementKind::Iteration {
             place: row.place(&seat.scenario, seat.vu, number),
             duration: duration.into(),
             lag: lag.map(Into::into),

@@ -11,6 +11,7 @@ use super::convert;
 use super::output::Output;
 use crate::error::Error;
 use crate::event::Interests;
+use crate::recorder::priority::Stretch;
 use crate::recorder::{Batch, Recorder, RecorderError, RunInfo};
 use crate::wasm::cache::CompileCache;
 use crate::wasm::component::{self, LoadedComponent};
@@ -18,7 +19,7 @@ use crate::wasm::confined::{Confined, Failure, Instance, Limits, prepare};
 use crate::wasm::engine::{TICK, Ticker};
 
 /// How long a recorder may compute for one batch before it has to rest, in
-/// ticks. So much is a millisecond for each event of a full batch.
+/// ticks. So much is two milliseconds for each event of a full batch.
 const GRACE: u32 = 50;
 
 /// How long it then rests after each tick it has computed for, so that one that
@@ -146,7 +147,11 @@ impl Recorder for WasmRecorder {
 
     fn handle(&mut self, events: &Batch) -> Result<Vec<String>, RecorderError> {
         let converted = convert::events(events, &mut self.dropped);
-        self.call(Pace::Bounded { ticks: 0 }, async |recorder, store| {
+        let pace = Pace::Bounded {
+            ticks: 0,
+            stretch: Stretch::begin(),
+        };
+        self.call(pace, async |recorder, store| {
             let handler = recorder.squall_recorder_event_handler();
             handler.call_handle(store, &converted).await
         })
@@ -176,13 +181,16 @@ enum Pace {
     Bounded {
         /// For how many ticks it has computed.
         ticks: u32,
+        /// Since when.
+        stretch: Stretch,
     },
 }
 
 impl Pace {
     /// The call has computed for a tick more: what is to come before it goes on.
     fn tick(&mut self) -> UpdateDeadline {
-        if let Self::Bounded { ticks } = self {
+        if let Self::Bounded { ticks, stretch } = self {
+            stretch.look();
             *ticks += 1;
             if *ticks > GRACE {
                 return UpdateDeadline::YieldCustom(1, Box::pin(tokio::time::sleep(REST)));

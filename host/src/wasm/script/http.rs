@@ -17,7 +17,7 @@ use super::state::State;
 use crate::event::Interests;
 use crate::http::{Answer, ErrorKind, Failure, Outgoing, Target};
 use crate::measure::{RequestSample, Tag};
-use crate::recorder::measured::{self, Place, Row};
+use crate::recorder::measured::{self, Place, Row, TagSet};
 use crate::stats::{Marks, shard};
 use crate::vu::RunContext;
 
@@ -279,7 +279,7 @@ impl State {
             failure,
             self.lag,
             marks,
-            |row| (self.place(row), self.tags_with(terms.tags())),
+            |row| (self.place(row), self.tag_set(row, terms.tags())),
         );
     }
 
@@ -405,7 +405,7 @@ pub(super) fn record(
     failure: Option<&str>,
     lag: Option<Duration>,
     marks: Marks,
-    told: impl FnOnce(&mut Row<'_>) -> (Place, Vec<Tag>),
+    told: impl FnOnce(&mut Row<'_>) -> (Place, TagSet),
 ) {
     let sample = RequestSample {
         failed: failure.is_some(),
@@ -420,7 +420,7 @@ pub(super) fn record(
         }
     });
     if run.feed.admits(Interests::REQUESTS) {
-        run.measure(|row| {
+        run.measure(answer.started + sample.duration, |row| {
             let (place, tags) = told(row);
             let request = measured::Request {
                 place,
@@ -430,7 +430,7 @@ pub(super) fn record(
                 started_at_ms: run.clock().wall_ms(answer.started),
                 first_byte: answer.first_byte.map(Into::into),
                 failure: failure.map(|failure| row.text(failure)),
-                tags: row.tags(tags),
+                tags,
                 figures: (&sample).into(),
             };
             row.request(request)

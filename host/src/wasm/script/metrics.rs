@@ -1,5 +1,7 @@
 //! `squall:script/metrics`: checks and metrics of a script's own.
 
+use std::time::Instant;
+
 use super::bindings::metrics as wit;
 use super::state::State;
 use crate::event::Interests;
@@ -16,7 +18,8 @@ impl State {
             return Ok(());
         }
         let run = &self.seat.run;
-        let now_ms = run.clock().now_ms();
+        let now = Instant::now();
+        let now_ms = run.clock().wall_ms(now);
         let marks = self.marks();
         if let Err(other) = shard::with(|shard| shard.metric(name, kind, value, marks, now_ms)) {
             let kind = format!("{kind:?}").to_lowercase();
@@ -27,11 +30,11 @@ impl State {
             return Ok(());
         }
         if run.feed.admits(Interests::SAMPLES) {
-            run.measure(|row| MeasurementKind::Sample {
+            run.measure(now, |row| MeasurementKind::Sample {
                 metric: row.text(name),
                 kind,
                 value,
-                tags: row.tags(self.tags_with(&[])),
+                tags: self.tag_set(row, &[]),
             });
         }
         Ok(())
@@ -44,11 +47,11 @@ impl wit::Host for State {
         shard::with(|shard| shard.check(&name, passed, marks));
         let run = &self.seat.run;
         if run.feed.admits(Interests::CHECKS) {
-            run.measure(|row| MeasurementKind::Check {
+            run.measure(Instant::now(), |row| MeasurementKind::Check {
                 place: self.place(row),
                 name: row.text(&name),
                 passed,
-                tags: row.tags(self.tags_with(&[])),
+                tags: self.tag_set(row, &[]),
             });
         }
         Ok(passed)

@@ -21,7 +21,7 @@ use crate::data::Sources;
 use crate::event::Origin;
 use crate::http::Client;
 use crate::measure::{LogLevel, Tag};
-use crate::recorder::measured::{Place, Row};
+use crate::recorder::measured::{NO_TAGS, Place, Row, TagSet};
 use crate::stats::{Marks, shard};
 use crate::vu::Seat;
 
@@ -154,6 +154,15 @@ impl State {
     /// The same, in the row of a measurement.
     pub(super) fn place(&self, row: &mut Row<'_>) -> Place {
         row.place(&self.seat.scenario, self.seat.vu, self.iteration)
+    }
+
+    /// The tags of something reported now, in the row of a measurement.
+    pub(super) fn tag_set(&self, row: &mut Row<'_>, more: &[Tag]) -> TagSet {
+        let has_any = !(self.template.tags.is_empty() && self.tags.is_empty() && more.is_empty());
+        match has_any {
+            true => row.tags(self.tags_with(more)),
+            false => NO_TAGS,
+        }
     }
 
     /// The tags of something reported now.

@@ -54,21 +54,22 @@ impl State {
             .get_mut(&handle.rep())
             .ok_or_else(|| wasmtime::Error::msg("a transaction was used after it was dropped"))?;
         let first = running.took.is_none();
+        let now = Instant::now();
         let took = *running
             .took
-            .get_or_insert_with(|| running.started.elapsed());
+            .get_or_insert_with(|| now.saturating_duration_since(running.started));
         if first {
             let run = &self.seat.run;
             let name = running.name.as_str();
-            let now_ms = run.clock().now_ms();
+            let now_ms = run.clock().wall_ms(now);
             shard::with(|shard| shard.transaction(name, took, failure, marks, now_ms));
             if run.feed.admits(Interests::TRANSACTIONS) {
-                run.measure(|row| MeasurementKind::Transaction {
+                run.measure(now, |row| MeasurementKind::Transaction {
                     place: self.place(row),
                     name: row.text(&self.transactions[&handle.rep()].name),
                     duration: took.into(),
                     failure: failure.map(|failure| row.text(failure)),
-                    tags: row.tags(self.tags_with(&[])),
+                    tags: self.tag_set(row, &[]),
                 });
             }
             self.regroup();

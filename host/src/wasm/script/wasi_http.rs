@@ -280,7 +280,7 @@ impl Entry {
             self.scene.marks,
             |row| {
                 let place = row.place(&seat.scenario, seat.vu, self.scene.iteration);
-                (place, self.scene.tags.clone())
+                (place, row.tags(self.scene.tags.clone()))
             },
         );
     }
