@@ -314,6 +314,10 @@ impl<'a> Known<'a> {
     pub fn text(self) -> &'a str {
         self.text
     }
+
+    pub fn is_plain(self) -> bool {
+        self.is_plain
+    }
 }
 
 impl<'a> From<&'a str> for Known<'a> {
