@@ -378,7 +378,7 @@ impl Worker {
     fn write(&mut self, returned: &[String]) -> Result<(), LeftOut> {
         let is_page = |text: &String| text.ends_with('\n');
         if self.recorder.is_proven() && returned.iter().all(is_page) {
-            return returned.iter().try_for_each(|page| self.write_page(page));
+            return self.write_pages(returned);
         }
         let mut lines = Vec::with_capacity(returned.len());
         for entry in returned.iter().flat_map(|text| entry::split(text)) {
@@ -396,18 +396,22 @@ impl Worker {
     }
 
     /// Writes lines that are surely valid, as they are.
-    fn write_page(&mut self, page: &str) -> Result<(), LeftOut> {
+    fn write_pages(&mut self, pages: &[String]) -> Result<(), LeftOut> {
         let at_once = self.sink.at_once();
-        let mut rest = page;
-        while !rest.is_empty() {
-            let (lines, after) = rest.split_at(entry::whole_lines(rest, at_once));
-            rest = after;
-            let count = entry::count_lines(lines);
-            self.returned(count);
-            let written = self.write_some(count, |sink| sink.write_text(lines));
-            if written.is_err() {
-                self.returned(entry::count_lines(rest));
-                return written;
+        let mut pages = pages.iter();
+        while let Some(page) = pages.next() {
+            let mut rest = page.as_str();
+            while !rest.is_empty() {
+                let (lines, after) = rest.split_at(entry::whole_lines(rest, at_once));
+                rest = after;
+                let count = entry::count_lines(lines);
+                self.returned(count);
+                let written = self.write_some(count, |sink| sink.write_text(lines));
+                if written.is_err() {
+                    let unwritten = pages.map(|page| entry::count_lines(page)).sum::<usize>();
+                    self.returned(entry::count_lines(rest) + unwritten);
+                    return written;
+                }
             }
         }
         Ok(())
@@ -530,6 +534,27 @@ mod tests {
         }
     }
 
+    /// One whose entries are known to be valid.
+    struct Proven(Fake);
+
+    impl Recorder for Proven {
+        fn start(&mut self, run: &RunInfo) -> Result<Interests, RecorderError> {
+            self.0.start(run)
+        }
+
+        fn handle(&mut self, events: &Batch) -> Result<Vec<String>, RecorderError> {
+            self.0.handle(events)
+        }
+
+        fn finish(&mut self) -> Result<Vec<String>, RecorderError> {
+            self.0.finish()
+        }
+
+        fn is_proven(&self) -> bool {
+            true
+        }
+    }
+
     /// Returns an entry for each event.
     fn one_each() -> Fake {
         Fake {
@@ -604,11 +629,14 @@ mod tests {
         }
     }
 
-    fn start(recorder: Fake, sink: impl Sink + 'static) -> (Recorders, Feed) {
+    fn start(recorder: impl Recorder + 'static, sink: impl Sink + 'static) -> (Recorders, Feed) {
         try_start(recorder, sink).expect("starts")
     }
 
-    fn try_start(recorder: Fake, sink: impl Sink + 'static) -> Result<(Recorders, Feed), Error> {
+    fn try_start(
+        recorder: impl Recorder + 'static,
+        sink: impl Sink + 'static,
+    ) -> Result<(Recorders, Feed), Error> {
         let setup = Setup {
             name: "fake".to_owned(),
             recorder: Box::new(recorder),
@@ -861,6 +889,36 @@ mod tests {
         assert!(outcome.entries_lost > 0);
         let failure = outcome.failure.expect("it failed");
         assert!(failure.contains("broken pipe"), "{failure}");
+    }
+
+    #[test]
+    fn pages_of_proven_entries_are_written_line_by_line_and_counted() {
+        let pages = || {
+            let mut recorder = one_each();
+            recorder.handle = Box::new(|_| {
+                let page = |lines: &[&str]| lines.join("\n") + "\n";
+                Ok(vec![
+                    page(&["{}", "not looked at", "{\"a\":1}"]),
+                    page(&["{\"b\":2}"]),
+                ])
+            });
+            recorder.finish = Box::new(|| Ok(Vec::new()));
+            Proven(recorder)
+        };
+        let page = Page::default();
+        let (recorders, feed) = start(pages(), page.clone());
+        feed.publish(event(EventKind::RunStarted));
+        let outcome = finish(recorders);
+        assert_eq!(
+            page.lines(),
+            ["{}", "not looked at", "{\"a\":1}", "{\"b\":2}"]
+        );
+        assert_eq!((outcome.entries_written, outcome.entries_lost), (4, 0));
+
+        let (recorders, feed) = start(pages(), Pipe(2));
+        feed.publish(event(EventKind::RunStarted));
+        let outcome = finish(recorders);
+        assert_eq!((outcome.entries_written, outcome.entries_lost), (2, 2));
     }
 
     #[test]

@@ -443,6 +443,21 @@ mod tests {
     }
 
     #[test]
+    fn a_pipe_takes_less_at_once_than_a_file_or_a_device() {
+        let at_once = |path: PathBuf| {
+            let rotation = None;
+            let file = LogFile::open(&FileSpec { path, rotation }).expect("opened");
+            file.at_once()
+        };
+        let folder = tempfile::tempdir().expect("a folder");
+        assert_eq!(at_once(folder.path().join("out")), AT_ONCE);
+        assert_eq!(at_once("/dev/null".into()), AT_ONCE);
+        let (_reader, writer) = io::pipe().expect("a pipe");
+        let path = format!("/dev/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&writer));
+        assert_eq!(at_once(path.into()), AT_ONCE_IN_A_PIPE);
+    }
+
+    #[test]
     fn a_new_file_takes_the_place_of_one_that_is_not_rotated() {
         let mut first = fixture(None);
         first.write("1");

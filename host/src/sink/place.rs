@@ -194,6 +194,16 @@ mod tests {
     }
 
     #[test]
+    fn a_text_of_lines_is_handed_on_as_it_is() {
+        let diary = Arc::new(Mutex::new(Vec::new()));
+        let mut share = Share::first("a".to_owned(), Box::new(Diary(diary.clone())));
+        share.write_text("1\n2\n").expect("written");
+        share.write_line("3").expect("written");
+        assert!(!share.ledger().is_at_work());
+        assert_eq!(*diary.lock().expect("not poisoned"), ["1\n2\n", "3\n"]);
+    }
+
+    #[test]
     fn the_last_of_several_recorders_closes_the_place() {
         let diary = Arc::new(Mutex::new(Vec::new()));
         let mut first = Share::first("a".to_owned(), Box::new(Diary(diary.clone())));

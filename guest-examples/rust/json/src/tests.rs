@@ -418,6 +418,80 @@ fn many_tags_are_cut_and_said_to_be() {
 }
 
 #[test]
+fn what_comes_again_is_written_as_what_comes_once() {
+    let names = [
+        "/a".to_owned(),
+        "says \"no\"".to_owned(),
+        "é\n".to_owned(),
+        String::new(),
+        "a".repeat(126),
+        "a".repeat(2_000),
+        "\"".repeat(1_020),
+    ];
+    let make = |told: &mut Told, name: &str, number: u32| {
+        let (text, scenario) = (told.text(name), told.text("default"));
+        let with = |status, failure, url, told: &mut Told| {
+            MeasurementKind::Request(Request {
+                name: text,
+                vu: number,
+                url,
+                ..request(told, status, failure)
+            })
+        };
+        let usual = told.text("http://me@h/a?b");
+        vec![
+            with(200, None, usual, told),
+            with(503, Some("status 503"), usual, told),
+            with(200, Some("wrong \"body\""), usual, told),
+            with(0, None, text, told),
+            MeasurementKind::Check(Check {
+                scenario,
+                vu: number,
+                iteration: number,
+                name: text,
+                passed: true,
+                tags: 0,
+            }),
+            MeasurementKind::Check(Check {
+                scenario: text,
+                vu: number,
+                iteration: number,
+                name: scenario,
+                passed: false,
+                tags: 0,
+            }),
+        ]
+    };
+    let run = || {
+        with_options(
+            run_info(),
+            &[("requests", "all"), ("measurements", "checks")],
+        )
+    };
+    let all = || (1..4).flat_map(|number| names.iter().map(move |name| (name.as_str(), number)));
+    let mut together = Told::default();
+    together.0.tag_sets.push(Vec::new());
+    let kinds = all().flat_map(|(name, number)| make(&mut together, name, number));
+    let kinds: Vec<_> = kinds.collect();
+    let at_once = record(run(), &[together.event(kinds)]);
+    let one_by_one: Vec<_> = all()
+        .flat_map(|(name, number)| {
+            let mut told = Told::default();
+            told.0.tag_sets.push(Vec::new());
+            let kinds = make(&mut told, name, number);
+            let tables = told.0;
+            kinds
+                .into_iter()
+                .map(move |kind| Told(tables.clone()).event(vec![kind]))
+        })
+        .collect();
+    assert_eq!(at_once.len(), 3 * 6 * names.len());
+    for (line, expected) in at_once.iter().zip(record(run(), &one_by_one)) {
+        assert_eq!(*line, expected);
+    }
+}
+
+#[test]
 fn ten_thousand_endpoints_are_ten_thousand_lines() {
     let endpoints = (0..10_000)
         .map(|n| requests("GET", &format!("/item/{n}"), 1))
