@@ -12,8 +12,8 @@
 use std::time::{Duration, Instant};
 
 /// The priority of one that needs little, from -20 to 19, the load's being 0: on a
-/// core that both want it gets a quarter.
-const MODEST: i32 = 5;
+/// core that both want all the time it gets 29 %.
+const MODEST: i32 = 4;
 
 /// The priority of one that needs more: a thirtieth.
 const GIVES_WAY: i32 = 15;
@@ -21,7 +21,8 @@ const GIVES_WAY: i32 = 15;
 /// How long is looked at.
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// How much of a core is little: what it gets of one that others want, too.
+/// How much of a core is little: less than it gets of one that another wants, too, so
+/// that it gives way if it takes all that it gets.
 const LITTLE: f64 = 0.25;
 
 /// How long a stretch is short.
