@@ -25,12 +25,10 @@ static TEXT: &str = match std::str::from_utf8(&TABLE) {
     Err(_) => panic!("digits are ASCII"),
 };
 
-/// A number below 1,000 behind a point, without what comes before: all three digits
-/// from 1, the last ones from 2 or 3. In one step, since each looks at where the
-/// characters are.
+/// A number below 1,000 behind a point: all three digits.
 #[inline(always)]
-fn entry(number: usize, from: usize, to: usize) -> &'static str {
-    &TEXT[4 * number + from..4 * number + to]
+fn entry(number: usize) -> &'static str {
+    &TEXT[4 * number..][..4]
 }
 
 /// A number, without leading zeros.
@@ -39,35 +37,36 @@ pub fn count(value: u64, to: &mut String) {
         count(value / NUMBERS as u64, to);
         return three((value % NUMBERS as u64) as usize, to);
     }
-    let value = value as usize;
+    let entry = entry(value as usize);
     match value {
-        0..10 => to.push_str(entry(value, 3, 4)),
-        10..100 => to.push_str(entry(value, 2, 4)),
-        _ => to.push_str(entry(value, 1, 4)),
+        0..10 => to.push_str(&entry[3..]),
+        10..100 => to.push_str(&entry[2..]),
+        _ => to.push_str(&entry[1..]),
     }
 }
 
 /// A number below 1,000 with two digits: the last ones.
 #[inline(always)]
 pub fn two(number: usize, to: &mut String) {
-    to.push_str(entry(number, 2, 4));
+    to.push_str(&entry(number)[2..]);
 }
 
 /// A number below 1,000 with three digits.
 #[inline(always)]
 pub fn three(number: usize, to: &mut String) {
-    to.push_str(entry(number, 1, 4));
+    to.push_str(&entry(number)[1..]);
 }
 
 /// So many thousandths, with their point: one digit, and no zero at the end
 /// behind it.
 pub fn fraction(thousandths: usize, to: &mut String) {
+    let entry = entry(thousandths);
     if !thousandths.is_multiple_of(10) {
-        to.push_str(entry(thousandths, 0, 4));
+        to.push_str(entry);
     } else if !thousandths.is_multiple_of(100) {
-        to.push_str(entry(thousandths, 0, 3));
+        to.push_str(&entry[..3]);
     } else {
-        to.push_str(entry(thousandths, 0, 2));
+        to.push_str(&entry[..2]);
     }
 }
 

@@ -13,15 +13,12 @@ const SCHEMA_VERSION: &str = "1.0";
 const ECS_VERSION: &str = "8.11.0";
 /// Log drivers split longer lines, or drop them.
 pub const LINE_LIMIT: usize = 8 * 1024;
-/// How many bytes of lines are handed over as one string, and no line more: it takes
-/// a call for each string, and memory to let one grow. With the line that fills it, it
-/// is what the host writes to a file at once.
-const PAGE: usize = 64 * 1024 - LINE_LIMIT;
+/// How many bytes of lines are handed over as one string, and a line at most above
+/// that: it takes a call for each string, and memory to let one grow.
+const PAGE: usize = 64 * 1024;
 /// How long a string may get, and how long in a line that got too long. With the
 /// shorter ones any line fits.
 pub const STRING_LIMITS: [usize; 2] = [1024, 128];
-/// The shortest of them.
-pub const SHORTEST_LIMIT: usize = STRING_LIMITS[1];
 /// How many labels a run and how many tags a measurement may have, and how long
 /// their names and values may get.
 const LABELS: usize = 16;

@@ -314,10 +314,6 @@ impl<'a> Known<'a> {
     pub fn text(self) -> &'a str {
         self.text
     }
-
-    pub fn is_plain(self) -> bool {
-        self.is_plain
-    }
 }
 
 impl<'a> From<&'a str> for Known<'a> {

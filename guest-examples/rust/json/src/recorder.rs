@@ -78,7 +78,7 @@ impl Recorder {
     }
 
     fn measured(&mut self, node: &str, measurements: &Measurements) {
-        let of = &mut Tables::of(measurements);
+        let of = &Tables::of(measurements);
         let other = self.envelope.other(node);
         for measurement in &measurements.all {
             let to = &mut self.envelope.entries(measurement.time_ms, other);
