@@ -21,25 +21,8 @@ pub(super) fn split(text: &str) -> impl Iterator<Item = &str> {
 }
 
 fn lines(text: &str) -> impl Iterator<Item = &str> {
-    let lines = text.split('\n');
-    lines.filter(|line| !line.trim_ascii().is_empty())
-}
-
-/// How many lines end in a text.
-pub(super) fn count_lines(text: &str) -> usize {
-    memchr::memchr_iter(b'\n', text.as_bytes()).count()
-}
-
-/// How much of a text, which ends with a line, are whole lines of so many bytes
-/// together at most: one at least.
-pub(super) fn whole_lines(text: &str, bytes: usize) -> usize {
-    if text.len() <= bytes {
-        return text.len();
-    }
-    let text = text.as_bytes();
-    memchr::memrchr(b'\n', &text[..bytes])
-        .or_else(|| memchr::memchr(b'\n', text))
-        .map_or(text.len(), |end| end + 1)
+    text.split('\n')
+        .filter(|line| !line.trim_ascii().is_empty())
 }
 
 /// Checks that an entry is one JSON object of at most [`LONGEST`] bytes and
@@ -113,23 +96,6 @@ mod tests {
         // What is neither is taken line by line.
         assert_eq!(found("{}\nno\n{}"), ["{}", "no", "{}"]);
         assert_eq!(lines("{}\n\n{}\n").collect::<Vec<_>>(), ["{}", "{}"]);
-    }
-
-    #[test]
-    fn a_page_is_cut_between_its_lines() {
-        let page = "{}\n{\"a\":1}\n{}\n";
-        assert_eq!(count_lines(page), 3);
-        for (bytes, expected) in [
-            (0, 3),
-            (3, 3),
-            (10, 3),
-            (11, 11),
-            (13, 11),
-            (14, 14),
-            (99, 14),
-        ] {
-            assert_eq!(whole_lines(page, bytes), expected, "of {bytes} bytes");
-        }
     }
 
     #[test]

@@ -62,7 +62,8 @@ pub trait Recorder: Send {
     fn finish(&mut self) -> Result<Vec<String>, RecorderError>;
 
     /// Whether it is a part of this program, whose tests prove that all of its
-    /// log entries are JSON objects on one line: nobody looks again.
+    /// log entries are JSON objects on one line: nobody looks again at those that it
+    /// returns with a line break at the end of each.
     fn is_proven(&self) -> bool {
         false
     }

@@ -26,7 +26,7 @@ use super::feed::{Inbox, Next, Queue};
 use super::priority::Priority;
 use super::{Feed, Recorder, RecorderError, RecorderOutcome, RunInfo, Setup, entry};
 use crate::error::{Error, Problem};
-use crate::sink::{Ledger, Sink, Stopped};
+use crate::sink::{Ledger, Sink, Stopped, count_lines, fitting};
 use crate::units::Pretty;
 
 /// How many events a recorder gets at once: as many as stay, with the lines made
@@ -398,26 +398,24 @@ impl Worker {
     /// Writes lines that are surely valid, as they are.
     fn write_pages(&mut self, pages: &[String]) -> Result<(), LeftOut> {
         let at_once = self.sink.at_once();
-        let mut pages = pages.iter();
-        while let Some(page) = pages.next() {
+        let mut parts = Vec::new();
+        for page in pages {
             let mut rest = page.as_str();
             while !rest.is_empty() {
-                let (lines, after) = rest.split_at(entry::whole_lines(rest, at_once));
+                let (lines, after) = rest.split_at(fitting(rest.as_bytes(), at_once));
+                parts.push((lines, count_lines(lines.as_bytes())));
                 rest = after;
-                let count = entry::count_lines(lines);
-                self.returned(count);
-                let written = self.write_some(count, |sink| sink.write_text(lines));
-                if written.is_err() {
-                    let unwritten = pages.map(|page| entry::count_lines(page)).sum::<usize>();
-                    self.returned(entry::count_lines(rest) + unwritten);
-                    return written;
-                }
             }
+        }
+        self.returned(parts.iter().map(|(_, count)| count).sum());
+        for (lines, count) in parts {
+            self.write_some(count, |sink| sink.write_text(lines))?;
         }
         Ok(())
     }
 
-    /// So many entries are valid, and will be written.
+    /// So many entries are valid. Told before the first of them is written, so that
+    /// those that are not are known wherever it ends.
     fn returned(&self, lines: usize) {
         self.tally.valid.fetch_add(lines as u64, Ordering::Relaxed);
     }
@@ -630,16 +628,16 @@ mod tests {
     }
 
     fn start(recorder: impl Recorder + 'static, sink: impl Sink + 'static) -> (Recorders, Feed) {
-        try_start(recorder, sink).expect("starts")
+        try_start(Box::new(recorder), sink).expect("starts")
     }
 
     fn try_start(
-        recorder: impl Recorder + 'static,
+        recorder: Box<dyn Recorder>,
         sink: impl Sink + 'static,
     ) -> Result<(Recorders, Feed), Error> {
         let setup = Setup {
             name: "fake".to_owned(),
-            recorder: Box::new(recorder),
+            recorder,
             sink: Box::new(sink),
             options: Vec::new(),
             stats_interval: None,
@@ -677,7 +675,7 @@ mod tests {
     fn a_recorder_that_refuses_ends_the_run_before_it_starts() {
         let mut refusing = one_each();
         refusing.start = Box::new(|| Err(RecorderError::Refused("no such option".to_owned())));
-        let error = try_start(refusing, Page::default()).expect_err("refused");
+        let error = try_start(Box::new(refusing), Page::default()).expect_err("refused");
         assert_eq!(
             error.to_string(),
             "the recorder `fake` cannot be used: it refused to start: no such option"
@@ -891,20 +889,22 @@ mod tests {
         assert!(failure.contains("broken pipe"), "{failure}");
     }
 
+    /// Returns two pages with four lines for each batch.
+    fn pages() -> Proven {
+        let mut recorder = one_each();
+        recorder.handle = Box::new(|_| {
+            let page = |lines: &[&str]| lines.join("\n") + "\n";
+            Ok(vec![
+                page(&["{}", "not looked at", "{\"a\":1}"]),
+                page(&["{\"b\":2}"]),
+            ])
+        });
+        recorder.finish = Box::new(|| Ok(Vec::new()));
+        Proven(recorder)
+    }
+
     #[test]
-    fn pages_of_proven_entries_are_written_line_by_line_and_counted() {
-        let pages = || {
-            let mut recorder = one_each();
-            recorder.handle = Box::new(|_| {
-                let page = |lines: &[&str]| lines.join("\n") + "\n";
-                Ok(vec![
-                    page(&["{}", "not looked at", "{\"a\":1}"]),
-                    page(&["{\"b\":2}"]),
-                ])
-            });
-            recorder.finish = Box::new(|| Ok(Vec::new()));
-            Proven(recorder)
-        };
+    fn pages_of_proven_entries_are_written_as_they_are_and_counted() {
         let page = Page::default();
         let (recorders, feed) = start(pages(), page.clone());
         feed.publish(event(EventKind::RunStarted));
@@ -957,13 +957,17 @@ mod tests {
                 Ok(())
             }
         }
-        let (entered, has_entered) = mpsc::channel();
-        let (_hold, held) = mpsc::channel();
-        let (recorders, feed) = start(one_each(), Blocked(entered, held));
-        feed.publish(event(EventKind::RunStarted));
-        has_entered.recv().expect("the sink is at work");
-        let outcome = recorders.finish(Duration::from_millis(20)).remove(0);
-        assert_eq!((outcome.entries_written, outcome.entries_lost), (0, 1));
+        let lost = |recorder: Box<dyn Recorder>| {
+            let (entered, has_entered) = mpsc::channel();
+            let (_hold, held) = mpsc::channel();
+            let (recorders, feed) = try_start(recorder, Blocked(entered, held)).expect("starts");
+            feed.publish(event(EventKind::RunStarted));
+            has_entered.recv().expect("the sink is at work");
+            let outcome = recorders.finish(Duration::from_millis(20)).remove(0);
+            (outcome.entries_written, outcome.entries_lost)
+        };
+        assert_eq!(lost(Box::new(one_each())), (0, 1));
+        assert_eq!(lost(Box::new(pages())), (0, 4));
     }
 
     #[test]

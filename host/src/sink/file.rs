@@ -17,8 +17,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::lines::write_on;
-use super::place::{AT_ONCE, AT_ONCE_IN_A_PIPE, Target, count_lines, whole_lines};
-use super::{Ledger, Stopped, rotated};
+use super::place::{AT_ONCE, AT_ONCE_IN_A_PIPE, Target, count_lines, first_line, whole_lines};
+use super::{Ledger, Stopped, place, rotated};
 use crate::error::Problem;
 use crate::plan::{FileSpec, Rotation};
 
@@ -190,10 +190,7 @@ impl LogFile {
         };
         let before = open.size + u64::from(open.is_torn);
         let room = usize::try_from(limit.get().saturating_sub(before)).unwrap_or(usize::MAX);
-        if room >= lines.len() {
-            return lines.len();
-        }
-        whole_lines(&lines[..room]).max(first_line(lines).len())
+        place::fitting(lines, room)
     }
 
     fn is_due(&self, line: &[u8], now: Instant) -> bool {
@@ -353,11 +350,6 @@ impl Open {
             self.is_torn = true;
         }
     }
-}
-
-fn first_line(lines: &[u8]) -> &[u8] {
-    let end = memchr::memchr(b'\n', lines);
-    end.map_or(lines, |end| &lines[..=end])
 }
 
 #[cfg(test)]

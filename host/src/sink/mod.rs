@@ -34,6 +34,7 @@ mod socket;
 pub use ledger::Ledger;
 pub use lines::{Lines, write_whole};
 pub use open::{Streams, open};
+pub(crate) use place::{count_lines, fitting};
 
 /// Where the log entries of one recorder go.
 pub trait Sink: Send {

@@ -15,6 +15,21 @@ pub(super) const AT_ONCE: usize = 64 << 10;
 /// piece, whoever else writes to it.
 pub(super) const AT_ONCE_IN_A_PIPE: usize = 4096;
 
+/// How many of the first of these bytes, which end with a line, are whole lines and no
+/// more than there is room for: one line at least.
+pub(crate) fn fitting(lines: &[u8], room: usize) -> usize {
+    match lines.get(..room) {
+        Some(begun) => whole_lines(begun).max(first_line(lines).len()),
+        None => lines.len(),
+    }
+}
+
+/// The first line, with the line break at its end.
+pub(super) fn first_line(lines: &[u8]) -> &[u8] {
+    let end = memchr::memchr(b'\n', lines);
+    end.map_or(lines, |end| &lines[..=end])
+}
+
 /// How many of these bytes come before the first line that is not whole.
 pub(super) fn whole_lines(bytes: &[u8]) -> usize {
     let end = memchr::memrchr(b'\n', bytes);
@@ -22,7 +37,7 @@ pub(super) fn whole_lines(bytes: &[u8]) -> usize {
 }
 
 /// How many lines end in these bytes.
-pub(super) fn count_lines(bytes: &[u8]) -> usize {
+pub(crate) fn count_lines(bytes: &[u8]) -> usize {
     memchr::memchr_iter(b'\n', bytes).count()
 }
 
@@ -191,6 +206,23 @@ mod tests {
         fn close(&mut self, _: &Ledger) {
             self.0.lock().expect("not poisoned").push("closed".into());
         }
+    }
+
+    #[test]
+    fn lines_are_parted_only_between_them() {
+        let lines = b"{}\n{\"a\":1}\n{}\n";
+        for (room, expected) in [
+            (0, 3),
+            (3, 3),
+            (10, 3),
+            (11, 11),
+            (13, 11),
+            (14, 14),
+            (99, 14),
+        ] {
+            assert_eq!(fitting(lines, room), expected, "in {room} bytes");
+        }
+        assert_eq!(fitting(b"", 0), 0);
     }
 
     #[test]

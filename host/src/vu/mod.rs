@@ -483,7 +483,7 @@ pub async fn play<V: VirtualUser>(
         if let Err(error) = &played {
             seat.script_failed(number, error);
         }
-        report_iteration(seat, number, (done_at, duration), late, &played);
+        report_iteration(seat, number, done_at, duration, late, &played);
         number = number.saturating_add(1);
         match played {
             Ok(Next::StopVu) => ended = Ended::Stopped,
@@ -525,7 +525,8 @@ pub fn now() -> Instant {
 fn report_iteration(
     seat: &Seat,
     number: u32,
-    (done_at, duration): (Instant, Duration),
+    done_at: Instant,
+    duration: Duration,
     lag: Option<Duration>,
     played: &Result<Next, ScriptError>,
 ) {
